@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/filter.h"
+#include <arpa/inet.h>
+#include <fnmatch.h>
+#include <string.h>
+#include "base/err.h"
+
+/* Where a path, an address and a container may stand in an event. */
+static const char *const path_fields[] = { "file.path", "file.target_path", "process.executable",
+					   "process.exec.filename" };
+static const char *const address_fields[] = { "source.ip", "destination.ip" };
+static const char *const container_fields[] = { "container.id", "container.name" };
+
+struct filter {
+	__u16 *kinds;
+	size_t n_kinds;
+	bool any_kind;
+	__u32 pid;
+	bool descendants;
+	char *comm, *container, *path;
+	bool has_address;
+	struct ev_addr address;
+	unsigned prefix; /* bits */
+	field_id path_ids[countof(path_fields)], address_ids[countof(address_fields)],
+		container_ids[countof(container_fields)];
+};
+
+void filter_free(struct filter *f)
+{
+	if (!f)
+		return;
+	free(f->kinds);
+	free(f->comm);
+	free(f->container);
+	free(f->path);
+	free(f);
+}
+
+/* "10.0.0.0/8", "::1", "10.1.2.3": into 128 bits and a prefix, IPv4 mapped. */
+static int parse_address(const char *text, struct filter *f)
+{
+	char host[64];
+	const char *slash = strchr(text, '/');
+	size_t n = slash ? (size_t)(slash - text) : strlen(text);
+	unsigned bits;
+	char *end;
+
+	if (n >= sizeof(host))
+		return err_new(-EINVAL, "\"%s\" is no address", text);
+	memcpy(host, text, n);
+	host[n] = 0;
+	if (inet_pton(AF_INET, host, f->address.bytes + 12) == 1) {
+		memset(f->address.bytes, 0, 10);
+		memset(f->address.bytes + 10, 0xff, 2);
+		bits = 32;
+	} else if (inet_pton(AF_INET6, host, f->address.bytes) == 1) {
+		bits = 128;
+	} else {
+		return err_new(-EINVAL, "\"%s\" is no address: write 10.0.0.1, 10.0.0.0/8 or fd00::/8", text);
+	}
+	f->prefix = 128;
+	if (slash) {
+		unsigned long v = strtoul(slash + 1, &end, 10);
+
+		if (end == slash + 1 || *end || v > bits)
+			return err_new(-EINVAL, "\"%s\": the prefix is a number from 0 to %u", text, bits);
+		f->prefix = (unsigned)v + 128 - bits;
+	}
+	f->has_address = true;
+	return 0;
+}
+
+static bool has_kind(const struct filter *f, __u16 id)
+{
+	for (size_t i = 0; i < f->n_kinds; i++)
+		if (f->kinds[i] == id)
+			return true;
+	return false;
+}
+
+/* Adds the kinds that a name or glob means; false: none. */
+static bool add_kinds(struct filter *f, const char *glob)
+{
+	const struct event_kind *kind;
+	bool found = false;
+
+	for (size_t i = 0; (kind = event_kind_at(i)); i++) {
+		if (fnmatch(glob, kind->name, 0) != 0)
+			continue;
+		found = true;
+		if (!has_kind(f, kind->id) && f->n_kinds < FILTER_KINDS_MAX)
+			f->kinds[f->n_kinds++] = kind->id;
+	}
+	return found;
+}
+
+static int compile_kinds(const struct filter_spec *spec, struct filter *f)
+{
+	f->any_kind = spec->n_kinds == 0;
+	f->kinds = calloc(FILTER_KINDS_MAX, sizeof(*f->kinds));
+	if (!f->kinds)
+		return err_new(-ENOMEM, "no memory for a filter");
+	for (size_t i = 0; i < spec->n_kinds; i++)
+		if (!add_kinds(f, spec->kinds[i]))
+			return err_new(-EINVAL, "no kind of event matches \"%s\": docs/reference/events.md lists them",
+				       spec->kinds[i]);
+	return 0;
+}
+
+static int copy(const char *text, char **ret_copy)
+{
+	if (!text || !text[0])
+		return 0;
+	*ret_copy = strndup(text, FILTER_TEXT_MAX);
+	return *ret_copy ? 0 : err_new(-ENOMEM, "no memory for a filter");
+}
+
+static void intern_all(const char *const *names, size_t n, field_id *ret_ids)
+{
+	for (size_t i = 0; i < n; i++)
+		ret_ids[i] = field_intern(names[i], strlen(names[i]));
+}
+
+int filter_compile(const struct filter_spec *spec, struct filter **ret_filter)
+{
+	AUTO(filter) f = calloc(1, sizeof(*f));
+	int r;
+
+	if (!f)
+		return err_new(-ENOMEM, "no memory for a filter");
+	f->pid = spec->pid;
+	f->descendants = spec->descendants;
+	r = compile_kinds(spec, f);
+	if (r < 0)
+		return r;
+	if (spec->address && spec->address[0]) {
+		r = parse_address(spec->address, f);
+		if (r < 0)
+			return r;
+	}
+	r = copy(spec->comm, &f->comm);
+	if (r == 0)
+		r = copy(spec->container, &f->container);
+	if (r == 0)
+		r = copy(spec->path, &f->path);
+	if (r < 0)
+		return r;
+	intern_all(path_fields, countof(path_fields), f->path_ids);
+	intern_all(address_fields, countof(address_fields), f->address_ids);
+	intern_all(container_fields, countof(container_fields), f->container_ids);
+	*ret_filter = take(f);
+	return 0;
+}
+
+static bool any_starts(const struct event *ev, const field_id *ids, size_t n, const char *prefix)
+{
+	size_t len = strlen(prefix);
+
+	for (size_t i = 0; i < n; i++) {
+		struct value v;
+
+		if (event_get(ev, ids[i], NULL, &v) && v.type == VALUE_STR && v.s.n >= len &&
+		    !memcmp(v.s.p, prefix, len))
+			return true;
+	}
+	return false;
+}
+
+static bool address_in(const struct filter *f, const struct ev_addr *a)
+{
+	unsigned bytes = f->prefix / 8, bits = f->prefix % 8;
+
+	if (memcmp(a->bytes, f->address.bytes, bytes) != 0)
+		return false;
+	return !bits || !((a->bytes[bytes] ^ f->address.bytes[bytes]) >> (8 - bits));
+}
+
+static bool any_address(const struct filter *f, const struct event *ev)
+{
+	for (size_t i = 0; i < countof(f->address_ids); i++) {
+		struct value v;
+
+		if (event_get(ev, f->address_ids[i], NULL, &v) && v.type == VALUE_IP && address_in(f, &v.ip))
+			return true;
+	}
+	return false;
+}
+
+bool filter_match(const struct filter *f, const struct event *ev,
+		  bool (*is_descendant)(const struct event *ev, __u32 pid))
+{
+	const struct ev_head *rec = ev->rec;
+
+	if (!f->any_kind && !has_kind(f, rec->id))
+		return false;
+	if (f->pid && rec->pid != f->pid && !(f->descendants && is_descendant && is_descendant(ev, f->pid)))
+		return false;
+	if (f->comm && strncmp(rec->comm, f->comm, sizeof(rec->comm)) != 0)
+		return false;
+	if (f->container && !any_starts(ev, f->container_ids, countof(f->container_ids), f->container))
+		return false;
+	if (f->path && !any_starts(ev, f->path_ids, countof(f->path_ids), f->path))
+		return false;
+	return !f->has_address || any_address(f, ev);
+}

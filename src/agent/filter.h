@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * filter - which events a client of the agent wants to see (FILTER of agent/control.h).
+ *
+ * Compiled once from the request; matching allocates nothing and may run on any thread.
+ */
+#pragma once
+#include "base/mem.h"
+#include "event/event.h"
+
+enum { FILTER_KINDS_MAX = 256, FILTER_TEXT_MAX = 4096 };
+
+/* What a request says; zeroed: everything. */
+struct filter_spec {
+	const char *const *kinds; /* names or globs */
+	size_t n_kinds;
+	__u32 pid; /* 0: any */
+	bool descendants;
+	const char *comm, *container, *path, *address; /* NULL or "": any */
+};
+
+struct filter;
+/* `kinds` of a spec that match no kind, and an address that is none, are refused with a trail. */
+int filter_compile(const struct filter_spec *spec, struct filter **ret_filter);
+void filter_free(struct filter *f);
+DEFINE_AUTO(filter)
+
+/* `is_descendant` answers for the pid of the filter; NULL where nobody can tell. */
+bool filter_match(const struct filter *f, const struct event *ev,
+		  bool (*is_descendant)(const struct event *ev, __u32 pid));

@@ -1,0 +1,230 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/pipeline.h"
+#include <pthread.h>
+#include <string.h>
+#include "base/err.h"
+#include "engines/engine.h"
+
+enum { ENGINES_MAX = 64 };
+
+/* One engine's state on one shard. */
+struct running_engine {
+	const struct engine *engine;
+	void *state;
+};
+
+struct pipeline {
+	const struct bpf_core *core;
+	struct context *context;
+	struct bus *bus;
+	struct reader *reader;
+	struct streams *streams;
+	struct running_engine (*engines)[ENGINES_MAX]; /* a row a shard */
+	size_t n_engines;
+	bool seed_is_exact;
+	/* The context is the reader's alone, so it leaves a copy of its books here. */
+	pthread_mutex_t stats_lock;
+	struct context_stats stats;
+	__u64 stats_at_ns;
+};
+
+/* How old the copy of the context's books may be. */
+static const __u64 stats_every_ns = 100000000;
+
+/* ---- the reader's thread ----------------------------------------------------------------------- */
+
+void pipeline_put(struct pipeline *p, const struct ev_head *rec, const struct event_kind *kind)
+{
+	const struct process *process = context_apply(p->context, rec);
+
+	(void)kind;
+	(void)bus_put(p->bus, context_entity(p->context, rec), rec, (void *)(size_t)process_ref(process));
+}
+
+static void keep_stats(struct pipeline *p, __u64 now_ns)
+{
+	if (now_ns - p->stats_at_ns < stats_every_ns)
+		return;
+	p->stats_at_ns = now_ns;
+	(void)pthread_mutex_lock(&p->stats_lock);
+	context_stats(p->context, &p->stats);
+	(void)pthread_mutex_unlock(&p->stats_lock);
+}
+
+void pipeline_batch(struct pipeline *p, __u64 now_ns)
+{
+	bus_flush(p->bus, now_ns);
+	keep_stats(p, now_ns);
+}
+
+static void read_record(void *ctx, const struct ev_head *rec, const struct event_kind *kind)
+{
+	pipeline_put(ctx, rec, kind);
+}
+
+static void read_batch(void *ctx, __u64 now_ns)
+{
+	pipeline_batch(ctx, now_ns);
+}
+
+/* ---- the shards' threads ------------------------------------------------------------------------- */
+
+static bool wants(const struct engine *e, __u16 id)
+{
+	if (!e->wants)
+		return true;
+	for (const __u16 *w = e->wants; *w; w++)
+		if (*w == id)
+			return true;
+	return false;
+}
+
+static void on_record(void *ctx, unsigned shard, const struct ev_head *rec, void *held)
+{
+	struct pipeline *p = ctx;
+	const struct process *process = held;
+	const struct event_kind *kind = event_kind_of(rec->id);
+	struct context_view view;
+	struct event ev = context_event_of(p->context, process, rec, kind, &view);
+
+	for (size_t i = 0; i < p->n_engines; i++) {
+		const struct running_engine *e = &p->engines[shard][i];
+
+		if (wants(e->engine, rec->id))
+			e->engine->on_event(e->state, &ev);
+	}
+	streams_offer(p->streams, &ev, process);
+	process_unref(process);
+}
+
+static void on_time(void *ctx, unsigned shard, __u64 now_ns)
+{
+	struct pipeline *p = ctx;
+
+	for (size_t i = 0; i < p->n_engines; i++) {
+		const struct running_engine *e = &p->engines[shard][i];
+
+		if (e->engine->on_time)
+			e->engine->on_time(e->state, now_ns);
+	}
+}
+
+static void release(void *held)
+{
+	process_unref(held);
+}
+
+/* ---- opening and closing --------------------------------------------------------------------------- */
+
+int pipeline_open(const struct bpf_core *core, const struct pipeline_options *options, struct pipeline **ret_pipeline)
+{
+	AUTO(pipeline) p = calloc(1, sizeof(*p));
+	const struct bus_consumer consumer = { on_record, on_time, release, p };
+	int r;
+
+	if (!p)
+		return err_new(-ENOMEM, "no memory for the pipeline");
+	p->core = core;
+	(void)pthread_mutex_init(&p->stats_lock, NULL);
+	r = context_open(&options->context, &p->context);
+	if (r < 0)
+		return err_wrap(r, "open the context");
+	r = streams_open(p->context, &p->streams);
+	if (r < 0)
+		return r;
+	p->engines = calloc(options->bus.shards, sizeof(*p->engines));
+	if (!p->engines)
+		return err_new(-ENOMEM, "no memory for the engines");
+	r = bus_open(&options->bus, &consumer, &p->bus);
+	if (r < 0)
+		return err_wrap(r, "open the bus");
+	*ret_pipeline = take(p);
+	return 0;
+}
+
+int pipeline_start(struct pipeline *p)
+{
+	const struct reader_sink sink = { read_record, read_batch, p };
+	int r;
+
+	r = context_seed(p->context, &p->seed_is_exact);
+	if (r < 0)
+		return err_wrap(r, "learn which processes there are");
+	return reader_open(p->core, &sink, &p->reader);
+}
+
+void pipeline_free(struct pipeline *p)
+{
+	if (!p)
+		return;
+	reader_free(p->reader);
+	bus_free(p->bus);
+	streams_free(p->streams);
+	context_free(p->context);
+	free(p->engines);
+	(void)pthread_mutex_destroy(&p->stats_lock);
+	free(p);
+}
+
+struct streams *pipeline_streams(struct pipeline *p)
+{
+	return p->streams;
+}
+
+bool pipeline_seed_is_exact(const struct pipeline *p)
+{
+	return p->seed_is_exact;
+}
+
+/* ---- telling ------------------------------------------------------------------------------------------ */
+
+static void reader_status(struct pipeline *p, struct buf *out)
+{
+	struct reader_counts c = { 0 };
+
+	if (p->reader)
+		reader_counts(p->reader, &c);
+	buf_str(out, "\"rings\":[");
+	for (int i = 0; i < RING_COUNT; i++)
+		buf_printf(out, "%s{\"name\":\"%s\",\"bytes\":%zu,\"used\":%zu,\"records\":%llu}", i ? "," : "",
+			   ring_name((enum core_ring)i), c.bytes[i], c.used[i], c.records[i]);
+	buf_printf(out, "],\"reader\":{\"records\":%llu,\"malformed\":%llu,\"wakeups\":%llu,\"latency_max_ns\":%llu}",
+		   c.records[RING_CRITICAL] + c.records[RING_BULK] + c.records[RING_PACKET], c.malformed, c.wakeups,
+		   c.latency_max_ns);
+}
+
+static void bus_status(struct pipeline *p, struct buf *out)
+{
+	struct bus_counts c;
+
+	bus_counts(p->bus, &c);
+	buf_printf(out,
+		   ",\"bus\":{\"shards\":%u,\"put\":%llu,\"delivered\":%llu,\"waits\":%llu,\"queued_bytes\":%zu,"
+		   "\"queue_bytes\":%zu,\"lost\":{\"critical\":%llu,\"normal\":%llu,\"bulk\":%llu,\"packet\":%llu}}",
+		   bus_shards(p->bus), c.put, c.delivered, c.waits, c.queued_bytes, c.queue_bytes, c.lost[EV_CRITICAL],
+		   c.lost[EV_NORMAL], c.lost[EV_BULK], c.lost[EV_PACKET]);
+}
+
+static void context_status(struct pipeline *p, struct buf *out)
+{
+	struct context_stats stats;
+
+	(void)pthread_mutex_lock(&p->stats_lock);
+	stats = p->stats;
+	(void)pthread_mutex_unlock(&p->stats_lock);
+	buf_printf(out, ",\"context\":{\"exact\":%s", p->seed_is_exact ? "true" : "false");
+	for (size_t i = 0; i < context_n_metrics; i++) {
+		uint64_t v;
+
+		memcpy(&v, (const char *)&stats + context_metrics[i].off, sizeof(v));
+		buf_printf(out, ",\"%s\":%llu", context_metrics[i].name, (unsigned long long)v);
+	}
+	buf_char(out, '}');
+}
+
+void pipeline_status(struct pipeline *p, struct buf *out)
+{
+	reader_status(p, out);
+	bus_status(p, out);
+	context_status(p, out);
+}
