@@ -8,7 +8,7 @@
  * copied with a reference to their process; turning them into text is the client's business.
  */
 #pragma once
-#include "agent/filter.h"
+#include "context/filter.h"
 #include "base/buf.h"
 #include "bus/queue.h"
 #include "context/context.h"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What a client asked to see, and nothing else. */
-#include "agent/filter.h"
+#include "context/filter.h"
 #include <string.h>
 #include "base/err.h"
 #include "base/test.h"

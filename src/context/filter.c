@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/filter.h"
+#include "context/filter.h"
 #include <arpa/inet.h>
 #include <fnmatch.h>
 #include <string.h>

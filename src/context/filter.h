@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * filter - which events a client of the agent wants to see (FILTER of agent/control.h).
+ * filter - which events a reader wants to see: a client that follows the agent, an export, a query.
  *
  * Compiled once from the request; matching allocates nothing and may run on any thread.
  */
