@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/schema.h"
 #include <string.h>
+#include "base/err.h"
 #include "config/settings.h"
 #include "context/context.h"
 #include "engines/engine.h"
@@ -30,7 +31,20 @@ static void check_stacks(const struct config *config, struct config_report *repo
 					  "no event has this name");
 }
 
-static config_check_fn *const checks[] = { settings_check, check_stacks, NULL };
+static void check_sensors(const struct config *config, struct config_report *report)
+{
+	for (const struct sensor *const *s = sensor_table; *s; s++) {
+		char path[SECTION_PATH_MAX];
+		const char *option = NULL;
+
+		(void)snprintf(path, sizeof(path), "sensors.%s", (*s)->name);
+		if ((*s)->check && config_is_enabled(config, path) &&
+		    (*s)->check(config_section(config, path), &option) < 0)
+			config_problem(config, report, false, path, option, "%s", err_trail());
+	}
+}
+
+static config_check_fn *const checks[] = { settings_check, check_stacks, check_sensors, NULL };
 static struct config_schema schema = { .sections = sections, .checks = checks };
 
 static bool add(const char *group, const char *name, const struct config_section *section)

@@ -130,7 +130,7 @@ static int check_text(const struct option *row, const char *text)
 		return err_new(-E2BIG, "\"%.*s...\" is longer than %d bytes", SHOWN_MAX, text, OPTION_TEXT_MAX);
 	if (path && text[0] != '/')
 		return err_new(-EINVAL, "\"%.*s\" is not an absolute path", SHOWN_MAX, text);
-	return 0;
+	return row->check ? row->check(text) : 0;
 }
 
 static int set_text(const struct option *row, const char *text, char **at)

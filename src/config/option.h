@@ -58,6 +58,8 @@ struct option {
 	const char *unit;         /* for people: "events/s"; OPT_MAP: what its keys are */
 	const char *doc;
 	bool live; /* a change applies without a restart of the leaf */
+	/* Strings, and items of lists: what only the leaf knows of them. 0, or an error with a trail. May be NULL. */
+	int (*check)(const char *text);
 };
 
 /* OPTION(process_options, args_max, OPT_U32, "4096", "bytes of ...", .min = 64, .max = 8192) */

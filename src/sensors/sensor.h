@@ -24,6 +24,11 @@ struct sensor {
 	const struct bpf_image *image;
 	bool off_by_default;
 
+	/*
+	 * Do the options fit together? 0, or an error with a trail, and the option that it is about. What is wrong with
+	 * one string is the row's own business (option.check). May be NULL.
+	 */
+	int (*check)(const void *options, const char **ret_option);
 	/* Between open and load: set constants, size maps, switch hooks off. May be NULL. */
 	int (*prepare)(struct object *obj, const void *options);
 	/* After load, before attach: fill maps. May be NULL. */

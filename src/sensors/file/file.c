@@ -316,6 +316,19 @@ struct file_options {
 
 #define PATTERNS "ends in /: all below; ends in *: all that begin so; one * for a whole folder name"
 
+/* "a/b", "a/", "a*", and one folder of any name in the middle: "/home/<any>/.ssh". */
+static int check_pattern(const char *pattern)
+{
+	const char *star = strchr(pattern, '*'), *rest = star ? star + 1 : "";
+
+	if (strlen(pattern) > FILE_PATTERN_MAX)
+		return err_new(-EINVAL, "\"%s\" is longer than %d bytes", pattern, FILE_PATTERN_MAX);
+	if (*rest &&
+	    (star == pattern || star[-1] != '/' || *rest != '/' || (strchr(rest, '*') && strchr(rest, '*')[1])))
+		return err_new(-EINVAL, "\"%s\": a * stands at the end, or once for one whole folder name", pattern);
+	return 0;
+}
+
 static const struct option options[] = {
 	OPTION(file_options, open, OPT_BOOL, "true", "report files opened for writing, or created"),
 	OPTION(file_options, close, OPT_BOOL, "true", "report the last close of files opened for writing"),
@@ -329,16 +342,16 @@ static const struct option options[] = {
 	OPTION(file_options, truncate, OPT_BOOL, "true", "report truncated files"),
 	OPTION(file_options, mount, OPT_BOOL, "true", "report mounts and unmounts"),
 	OPTION(file_options, sensitive, OPT_PATHS, SENSITIVE_DEFAULT, "files whose every open is reported; " PATTERNS,
-	       .max = FILE_PATTERNS_MAX),
+	       .max = FILE_PATTERNS_MAX, .check = check_pattern),
 	OPTION(file_options, sensitive_by_inode, OPT_BOOL, "true",
 	       "know the sensitive files that exist at start by their inode too, under any other name"),
 	OPTION(file_options, exclude, OPT_PATHS, "",
 	       "paths that are not reported; the longest match of include and "
 	       "exclude decides; " PATTERNS,
-	       .max = FILE_PATTERNS_MAX),
+	       .max = FILE_PATTERNS_MAX, .check = check_pattern),
 	OPTION(file_options, include, OPT_PATHS, "/proc/sys/, /proc/sysrq-trigger, /sys/kernel/uevent_helper",
-	       "paths that are reported although exclude or pseudo leave them out; " PATTERNS,
-	       .max = FILE_PATTERNS_MAX),
+	       "paths that are reported although exclude or pseudo leave them out; " PATTERNS, .max = FILE_PATTERNS_MAX,
+	       .check = check_pattern),
 	OPTION(file_options, pseudo, OPT_BOOL, "false",
 	       "report files of proc, sysfs, cgroup and other file systems that hold no data"),
 };
@@ -396,12 +409,7 @@ static int add_pattern(struct rows *rows, const char *pattern, enum file_verdict
 	struct file_row *row;
 	__u8 group = 0;
 
-	if (strlen(pattern) > FILE_PATTERN_MAX)
-		return err_new(-EINVAL, "\"%s\" is longer than %d bytes", pattern, FILE_PATTERN_MAX);
 	if (star && *rest) {
-		if (star == pattern || star[-1] != '/' || *rest != '/' || (strchr(rest, '*') && strchr(rest, '*')[1]))
-			return err_new(-EINVAL, "\"%s\": a * stands at the end, or once for one whole folder name",
-				       pattern);
 		row = row_of(rows, 0, pattern, (size_t)(star - pattern));
 		if (row && !row->group) {
 			if (rows->n_groups == FILE_GROUPS_MAX)
@@ -474,15 +482,44 @@ static int join_rows(struct rows *rows)
 	return 0;
 }
 
-static int add_list(struct rows *rows, const char *option, const struct option_list *list, enum file_verdict verdict)
+static int add_list(struct rows *rows, const struct option_list *list, enum file_verdict verdict)
 {
-	for (size_t i = 0; i < list->n; i++) {
-		int r = add_pattern(rows, list->items[i], verdict);
+	int r = 0;
 
-		if (r < 0)
-			return err_wrap(r, "option %s", option);
-	}
-	return 0;
+	for (size_t i = 0; i < list->n && r == 0; i++)
+		r = add_pattern(rows, list->items[i], verdict);
+	return r;
+}
+
+/* Rows for the sensitive files, and for what is excluded and included. On an error, the option that it is about. */
+static int make_rows(const struct file_options *o, struct rows *sensitive, struct rows *rules, const char **ret_option)
+{
+	int r;
+
+	*ret_option = "sensitive";
+	r = add_list(sensitive, &o->sensitive, FILE_HIT);
+	if (r == 0)
+		r = join_rows(sensitive);
+	if (r < 0)
+		return r;
+	*ret_option = "exclude";
+	r = add_list(rules, &o->exclude, FILE_EXCLUDE);
+	if (r < 0)
+		return r;
+	*ret_option = "include";
+	r = add_list(rules, &o->include, FILE_INCLUDE);
+	if (r < 0)
+		return r;
+	if (o->exclude.n) /* which of both it is cannot be told; this one has no default */
+		*ret_option = "exclude";
+	return join_rows(rules);
+}
+
+static int file_check(const void *opts, const char **ret_option)
+{
+	auto_free struct rows *rows = calloc(2, sizeof(*rows));
+
+	return rows ? make_rows(opts, &rows[0], &rows[1], ret_option) : err_new(-ENOMEM, "no memory for path patterns");
 }
 
 static int put_rows(const struct object *obj, const char *map, const struct rows *rows)
@@ -515,31 +552,19 @@ static int put_inode(int fd, const char *pattern)
 static int file_fill(struct object *obj, const void *opts)
 {
 	const struct file_options *o = opts;
-	auto_free struct rows *sensitive = calloc(1, sizeof(*sensitive)), *rules = NULL;
+	auto_free struct rows *rows = calloc(2, sizeof(*rows));
+	const char *option;
 	int r;
 
-	rules = calloc(1, sizeof(*rules));
-	if (!sensitive || !rules)
+	if (!rows)
 		return err_new(-ENOMEM, "no memory for path patterns");
-	r = add_list(sensitive, "sensitive", &o->sensitive, FILE_HIT);
+	r = make_rows(o, &rows[0], &rows[1], &option);
+	if (r < 0)
+		return err_wrap(r, "option %s", option);
+	r = put_rows(obj, "sensitive", &rows[0]);
 	if (r < 0)
 		return r;
-	r = add_list(rules, "exclude", &o->exclude, FILE_EXCLUDE);
-	if (r < 0)
-		return r;
-	r = add_list(rules, "include", &o->include, FILE_INCLUDE);
-	if (r < 0)
-		return r;
-	r = join_rows(sensitive);
-	if (r < 0)
-		return err_wrap(r, "option sensitive");
-	r = join_rows(rules);
-	if (r < 0)
-		return err_wrap(r, "options include and exclude");
-	r = put_rows(obj, "sensitive", sensitive);
-	if (r < 0)
-		return r;
-	r = put_rows(obj, "rules", rules);
+	r = put_rows(obj, "rules", &rows[1]);
 	for (size_t i = 0; r == 0 && o->sensitive_by_inode && i < o->sensitive.n; i++)
 		r = put_inode(object_map_fd(obj, "sensitive_inodes"), o->sensitive.items[i]);
 	return r;
@@ -671,6 +696,7 @@ const struct sensor sensor_file = {
 	.n_options = countof(options),
 	.options_size = sizeof(struct file_options),
 	.image = &image_file,
+	.check = file_check,
 	.prepare = file_prepare,
 	.fill = file_fill,
 	.exercise = file_exercise,

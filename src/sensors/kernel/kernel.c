@@ -215,15 +215,6 @@ struct kernel_options {
 	struct option_list io_uring_operations;
 };
 
-static const struct option options[] = {
-	OPTION(kernel_options, io_uring_operations, OPT_STRS,
-	       "openat, openat2, renameat, unlinkat, mkdirat, symlinkat, linkat, setxattr, fsetxattr, ftruncate, "
-	       "socket, connect, accept, bind, listen, sendmsg, sendmsg-zc, uring-cmd",
-	       "io_uring operations to record, by name or number: those that take the place of system calls worth "
-	       "seeing",
-	       .max = IORING_OPS_MAX),
-};
-
 static int operation_of(const char *name, unsigned *ret_op)
 {
 	char *end;
@@ -243,6 +234,22 @@ static int operation_of(const char *name, unsigned *ret_op)
 	return 0;
 }
 
+static int check_operation(const char *name)
+{
+	unsigned op;
+
+	return operation_of(name, &op);
+}
+
+static const struct option options[] = {
+	OPTION(kernel_options, io_uring_operations, OPT_STRS,
+	       "openat, openat2, renameat, unlinkat, mkdirat, symlinkat, linkat, setxattr, fsetxattr, ftruncate, "
+	       "socket, connect, accept, bind, listen, sendmsg, sendmsg-zc, uring-cmd",
+	       "io_uring operations to record, by name or number: those that take the place of system calls worth "
+	       "seeing",
+	       .max = IORING_OPS_MAX, .check = check_operation),
+};
+
 static bool kernel_has_modules(void)
 {
 	return access("/proc/modules", F_OK) == 0;
@@ -254,13 +261,10 @@ static int kernel_prepare(struct object *obj, const void *opts)
 	struct kernel_config config = { 0 };
 	const char *why;
 	unsigned op;
-	int r;
 
 	for (size_t i = 0; i < o->io_uring_operations.n; i++) {
-		r = operation_of(o->io_uring_operations.items[i], &op);
-		if (r < 0)
-			return r;
-		config.ioring_ops[op] = 1;
+		if (operation_of(o->io_uring_operations.items[i], &op) == 0) /* the row's check took it */
+			config.ioring_ops[op] = 1;
 	}
 	if (!o->io_uring_operations.n)
 		object_hook_off(obj, HOOK_IORING_OP);
