@@ -300,3 +300,55 @@ const struct event_kind *event_check(const void *bytes, size_t len)
 	/* Strings that share bytes would make more of a record than its length says. */
 	return sum <= len - kind->size ? kind : NULL;
 }
+
+/* A string of the shorter record, as it stands in the longer one. False: the record is not what it is said to be. */
+static bool move_str(struct ev_head *rec, const struct field *f, size_t fixed, size_t grown)
+{
+	struct ev_str s = field_load_str(rec, f);
+
+	if (!s.off)
+		return true;
+	if (s.off < fixed || s.off + grown + s.len > rec->len)
+		return false;
+	s.off = (__u16)(s.off + grown);
+	memcpy((char *)rec + f->off, &s, sizeof(s));
+	return true;
+}
+
+const struct event_kind *event_widen(const void *bytes, size_t len, size_t fixed, void *ret_rec)
+{
+	const struct event_kind *kind;
+	const struct kind_info *info;
+	struct ev_head head;
+	char *to = ret_rec;
+	size_t grown;
+
+	if (len < sizeof(head) || len > EV_LEN_MAX)
+		return NULL;
+	memcpy(&head, bytes, sizeof(head));
+	kind = event_kind_of(head.id);
+	info = kind_info(kind);
+	if (!info || head.len != len)
+		return NULL;
+	grown = fixed < kind->size ? kind->size - fixed : 0;
+	if (!grown) {
+		memcpy(to, bytes, len);
+		return event_check(to, len);
+	}
+	if (fixed < sizeof(head) || fixed > len || len + grown > EV_LEN_MAX)
+		return NULL;
+	memcpy(to, bytes, fixed);
+	memset(to + fixed, 0, grown);
+	memcpy(to + fixed + grown, (const char *)bytes + fixed, len - fixed);
+	((struct ev_head *)ret_rec)->len = (__u16)(len + grown);
+	for (size_t i = 0; i < info->n_in_order; i++) {
+		const struct field *f = info->in_order[i];
+
+		/* The shorter part ended between two fields, or it is not one that this kind ever had. */
+		if (f->off < fixed && f->off + f->size > fixed)
+			return NULL;
+		if (f->off < fixed && field_is_ev_str(f) && !move_str(ret_rec, f, fixed, grown))
+			return NULL;
+	}
+	return event_check(ret_rec, len + grown);
+}

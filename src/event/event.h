@@ -176,6 +176,16 @@ bool event_field_value(const struct ev_head *rec, const struct field *f, struct 
  */
 const struct event_kind *event_check(const void *bytes, size_t len);
 
+/*
+ * A record of an older agent, made one of today. `fixed` is what the size of its kind was when
+ * it was written. Fields are appended, never moved: those that came later are zero or absent,
+ * and strings stand behind them. Written to `ret_rec`, EV_LEN_MAX bytes that are aligned to 8
+ * and do not overlap the record. Returns the kind, or NULL where this is no sound record of
+ * such a kind or becomes too long. A kind that has not grown, or was larger, is copied as it
+ * is: what a newer agent appended is not known here, and does no harm.
+ */
+const struct event_kind *event_widen(const void *bytes, size_t len, size_t fixed, void *ret_rec);
+
 /* A string of the record, bounds-checked; {NULL, 0} when absent. */
 struct str event_str(const struct ev_head *rec, struct ev_str s);
 

@@ -835,3 +835,124 @@ TEST(hostile_records_do_not_crash)
 	}
 	check(sound > 100 && sound < 2900);
 }
+
+/* ---- records of older agents -------------------------------------------------------------------------------- */
+
+static bool ends_between_fields(const struct event_kind *kind, size_t fixed)
+{
+	const struct field *const *fields;
+	size_t n = event_kind_fields(kind, &fields);
+
+	for (size_t i = 0; i < n; i++)
+		if (fields[i]->off < fixed && fields[i]->off + fields[i]->size > fixed)
+			return false;
+	return true;
+}
+
+/*
+ * What an agent would have written whose kind ended after `fixed` bytes, into `ret_old`. The fields that came later
+ * become zero in `rec` too, so that it is what the old one must turn into.
+ */
+static void grow_younger(struct record *rec, const struct event_kind *kind, size_t fixed, struct record *ret_old)
+{
+	const struct field *const *fields;
+	size_t n = event_kind_fields(kind, &fields), grown = kind->size - fixed;
+	struct ev_head *head = head_of(rec);
+
+	memset(rec->bytes + fixed, 0, grown);
+	memcpy(ret_old->bytes, rec->bytes, fixed);
+	memcpy(ret_old->bytes + fixed, rec->bytes + kind->size, head->len - kind->size);
+	head_of(ret_old)->len = (__u16)(head->len - grown);
+	for (size_t i = 0; i < n; i++) {
+		const struct field *f = fields[i];
+		struct ev_str s;
+
+		if (f->off >= fixed ||
+		    (f->type != FT_STR && f->type != FT_STRS && f->type != FT_BYTES && f->type != FT_STACK))
+			continue;
+		memcpy(&s, ret_old->bytes + f->off, sizeof(s));
+		s.off = s.off ? (__u16)(s.off - grown) : 0;
+		memcpy(ret_old->bytes + f->off, &s, sizeof(s));
+	}
+}
+
+TEST(a_record_of_an_older_agent_becomes_one_of_today)
+{
+	static struct record rec, old, wide;
+	const struct event_kind *kind;
+	size_t shorter = 0;
+
+	random_state = 1234567;
+	require(register_all());
+	require_ok(event_kind_register(&sample));
+	for (size_t k = 0; (kind = event_kind_at(k)); k++)
+		for (size_t fixed = sizeof(struct ev_head); fixed <= kind->size; fixed++) {
+			if (!ends_between_fields(kind, fixed))
+				continue;
+			any_record(&rec, kind);
+			grow_younger(&rec, kind, fixed, &old);
+			require(event_check(&rec, head_of(&rec)->len) == kind);
+			if (event_widen(&old, head_of(&old)->len, fixed, &wide) != kind) {
+				test_fail(T_HERE, "%s of %zu bytes was refused", kind->name, fixed);
+				continue;
+			}
+			check_int(head_of(&wide)->len, head_of(&rec)->len);
+			check(!memcmp(&wide, &rec, head_of(&rec)->len));
+			shorter += fixed < kind->size;
+		}
+	check(shorter > 100);
+}
+
+TEST(what_no_older_agent_wrote_is_not_widened)
+{
+	static struct record rec, wide;
+	struct ev_sample *s = (struct ev_sample *)rec.bytes;
+	const size_t full = sizeof(*s), fixed = offsetof(struct ev_sample, strs);
+	static const struct {
+		const char *name;
+		size_t fixed;
+		struct ev_str str;
+		size_t len; /* said and given */
+		bool sound;
+	} rows[] = {
+#define OLD(n) (__u16)(offsetof(struct ev_sample, strs) + (n))
+		{ "as it was", OLD(0), { OLD(0), 3 }, OLD(4), true },
+		{ "no string", OLD(0), { 0, 0 }, OLD(4), true },
+		{ "a length without a place", OLD(0), { 0, 3 }, OLD(4), false },
+		{ "a string in the fixed part", OLD(0), { OLD(-1), 3 }, OLD(4), false },
+		{ "a string beyond the end", OLD(0), { OLD(0), 5 }, OLD(4), false },
+		{ "a place that would come round to the beginning", OLD(0), { 0xffff, 0 }, OLD(4), false },
+		{ "a fixed part that ends in a field", OLD(-2), { OLD(0), 3 }, OLD(4), false },
+		{ "a fixed part that is no whole head", sizeof(struct ev_head) - 1, { 0, 0 }, OLD(4), false },
+		{ "nothing", 0, { 0, 0 }, OLD(4), false },
+		{ "a fixed part beyond the end", OLD(4), { 0, 0 }, OLD(0), false },
+		{ "too long once it is widened", OLD(0), { 0, 0 }, EV_LEN_MAX - 4, false },
+		{ "a kind that was larger",
+		  sizeof(struct ev_sample) + 8,
+		  { 0, 0 },
+		  sizeof(struct ev_sample) + 8,
+		  true },
+		{ "a kind that was larger, cut", sizeof(struct ev_sample) + 8, { 0, 0 }, OLD(0), false },
+	};
+
+	require_ok(event_kind_register(&sample));
+	for_each_row (r, rows) {
+		memset(&rec, 0, sizeof(rec));
+		s->head = (struct ev_head) { .id = EV_SAMPLE, .len = (__u16)r->len };
+		s->str = r->str;
+		memcpy(rec.bytes + fixed, "abc", 4);
+		if (r->fixed > full)
+			memset(&s->strs, 0, full - fixed);
+		check((event_widen(&rec, r->len, r->fixed, &wide) == &sample) == r->sound);
+		if (r->sound && r->str.off) {
+			struct str text = event_str(head_of(&wide), ((struct ev_sample *)wide.bytes)->str);
+
+			check(text.n == 3 && !memcmp(text.p, "abc", 3));
+		}
+	}
+	s->head = (struct ev_head) { .id = EV_SAMPLE, .len = OLD(4) };
+	check(event_widen(&rec, OLD(3), OLD(0), &wide) == NULL);
+	s->head.id = 0xfeff;
+	check(event_widen(&rec, OLD(4), OLD(0), &wide) == NULL);
+	check(event_widen(&rec, 0, OLD(0), &wide) == NULL);
+}
