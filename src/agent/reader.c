@@ -124,8 +124,7 @@ static void sleep_until_woken(struct reader *r)
 	size_t len;
 
 	__atomic_store_n(&r->core->reader->sleeping, 1, __ATOMIC_SEQ_CST);
-	/* A record that came before the kernel could see that we sleep did not wake us. One that is being sent at this
-	 * very moment may have looked too early: it waits for the end of the sleep at most. */
+	/* A record that came before the kernel could see that we sleep did not wake us. */
 	if (!ring_peek(&r->rings[RING_CRITICAL], &len))
 		(void)epoll_wait(r->epoll, events, RING_COUNT + 1, SLEEP_MS);
 	__atomic_store_n(&r->core->reader->sleeping, 0, __ATOMIC_SEQ_CST);

@@ -393,20 +393,26 @@ static __always_inline void *rec_ring(__u32 class)
 
 /*
  * A reader that is not asleep looks again within milliseconds, and waking it is an interrupt: microseconds, paid by
- * whoever is being watched. So only a sleeping one is woken, and who does it says so, that it is done once. (Where the
- * record then finds no room nobody is woken: the reader's sleep is bounded.)
+ * whoever is being watched. So only a sleeping one is woken, and who does it says so, that it is done once.
+ *
+ * After the record is in the ring, never before: the reader says that it sleeps and then looks at the ring once more,
+ * so either it finds the record or we find it asleep. What wakes it is an entry of its own, thrown away at once. (Where
+ * that finds no room, the reader has something to read and does not sleep.)
  */
-static __always_inline __u64 ring_wake_flag(__u32 class)
+static __always_inline void ring_wake(__u32 class)
 {
 	__u32 zero = 0, ring = class == EV_PACKET ? RING_PACKET : RING_BULK;
 	struct reader_state *state = bpf_map_lookup_elem(&reader, &zero);
+	void *nothing;
 
-	if (!state || !state->sleeping)
-		return BPF_RB_NO_WAKEUP;
+	if (!state || !*(volatile __u32 *)&state->sleeping)
+		return;
 	if (class != EV_CRITICAL && bpf_ringbuf_query(rec_ring(class), BPF_RB_AVAIL_DATA) <= core.wake_bytes[ring])
-		return BPF_RB_NO_WAKEUP;
+		return;
 	state->sleeping = 0;
-	return BPF_RB_FORCE_WAKEUP;
+	nothing = bpf_ringbuf_reserve(rec_ring(class), sizeof(__u64), 0);
+	if (nothing)
+		bpf_ringbuf_discard(nothing, BPF_RB_FORCE_WAKEUP);
 }
 
 /* Sends the record. `class` is the constant that rec_open() got. Always returns 0. */
@@ -418,11 +424,12 @@ static __always_inline int rec_send_class(struct rec *r, __u32 class)
 	if (!c || !in_range(&len, sizeof(struct ev_head), EV_LEN_MAX))
 		return rec_drop(r, false);
 	((struct ev_head *)r->data)->len = (__u16)len;
-	if (bpf_ringbuf_output(rec_ring(class), r->data, len, ring_wake_flag(class)))
+	if (bpf_ringbuf_output(rec_ring(class), r->data, len, BPF_RB_NO_WAKEUP))
 		count(c, lost_ring);
 	else
 		count(c, sent);
 	(void)__sync_lock_test_and_set(&r->busy, 0);
+	ring_wake(class);
 	return 0;
 }
 
