@@ -17,7 +17,7 @@ TEST(what_a_sensor_does_not_take_is_told_with_line_and_column)
 		  "x.yaml:2:23: sensors.file.sensitive: \"/etc/*shadow\": a * stands at the end" },
 		{ "patterns that do not fit together",
 		  "sensors:\n  file:\n    pseudo: true\n    exclude: [/home/*/a, /home/x/*/b]\n",
-		  "x.yaml:4:5: sensors.file.exclude: " },
+		  "x.yaml:4:14: sensors.file.exclude: " },
 		{ "an unknown event", "stacks: { process.exce: [kernel] }\n", "x.yaml:1:" },
 		{ "a sensor that is off is let be",
 		  "sensors:\n  file: { enabled: false, exclude: [/home/*/a, /home/x/*/b] }\n", "" },
