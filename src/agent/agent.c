@@ -566,7 +566,7 @@ static int run(struct agent *a, int signals)
 
 int agent_run(const struct agent_options *options)
 {
-	struct agent a = { .options = *options, .scope.cgroup_fd = -1, .statistics_fd = -1, .health_timer = -1 };
+	struct agent a = { .options = *options, .scope = SCOPE_NONE, .statistics_fd = -1, .health_timer = -1 };
 	auto_close int signals = -1;
 	sigset_t set;
 	int r;

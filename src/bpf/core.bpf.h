@@ -117,9 +117,18 @@ static __always_inline bool cgroup_in_scope(struct cgroup *cg)
 
 	if (bpf_probe_read_kernel(&level, sizeof(level), &cg->level) || level < (int)core.scope_level)
 		return false;
-	if (bpf_probe_read_kernel(&at, sizeof(at), &cg->ancestors[core.scope_level]))
-		return false;
-	return BPF_CORE_READ(at, kn, id) == core.scope_cgroup_id;
+	/* As a rule this runs once. Where the agent cannot see how deep its cgroup lies, it has to be looked for. */
+	for (int i = 0; i < CGROUP_DEPTH_MAX; i++) {
+		int depth = (int)core.scope_level + i;
+
+		if (depth > level || bpf_probe_read_kernel(&at, sizeof(at), &cg->ancestors[depth]))
+			return false;
+		if (BPF_CORE_READ(at, kn, id) == core.scope_cgroup_id)
+			return true;
+		if (!core.scope_level_is_least)
+			return false;
+	}
+	return false;
 }
 
 /* Decides for something that was not done by `current`: pass what is known of its cgroup and netns. */

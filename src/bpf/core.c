@@ -42,6 +42,9 @@ const char *cgroup_mount(void)
 	return dir[0] ? dir : NULL;
 }
 
+/* Of the hierarchy's true root; in a cgroup namespace, the mount begins elsewhere. */
+enum { CGROUP_ROOT_ID = 1 };
+
 /* The id of a cgroup is the number in its file handle: what the kernel calls kn->id. */
 static int cgroup_id_of(const char *path, __u64 *ret_id)
 {
@@ -69,6 +72,7 @@ static int scope_parse_cgroup(const char *path, struct scope *s)
 	char full[PATH_MAX], real[PATH_MAX];
 	const char *mount = cgroup_mount(), *below;
 	struct statfs fs;
+	__u64 root_id = 0;
 	int r;
 
 	if (!mount)
@@ -88,9 +92,12 @@ static int scope_parse_cgroup(const char *path, struct scope *s)
 	for (const char *c = below; *c; c++)
 		s->cgroup_level += c[0] == '/' && c[1];
 
-	r = cgroup_id_of(real, &s->cgroup_id);
+	r = cgroup_id_of(mount, &root_id);
+	if (r == 0)
+		r = cgroup_id_of(real, &s->cgroup_id);
 	if (r < 0)
 		return r;
+	s->level_is_least = root_id != CGROUP_ROOT_ID;
 	s->cgroup_fd = open(real, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (s->cgroup_fd < 0)
 		return err_sys(errno, "open cgroup %s", real);
@@ -111,12 +118,13 @@ static int scope_parse_netns(const char *name, struct scope *s)
 	if (ioctl(fd, NS_GET_NSTYPE) != CLONE_NEWNET)
 		return err_new(-EINVAL, "no such network namespace: %s is something else", path);
 	s->netns = (__u32)st.st_ino;
+	s->netns_fd = take_fd(fd);
 	return 0;
 }
 
 int scope_parse(const char *text, struct scope *ret_scope)
 {
-	struct scope s = { .cgroup_fd = -1 };
+	struct scope s = SCOPE_NONE;
 	int r = 0;
 
 	if (strlen(text) >= sizeof(s.text))
@@ -141,9 +149,8 @@ int scope_parse(const char *text, struct scope *ret_scope)
 
 void scope_close(struct scope *scope)
 {
-	if (scope->cgroup_fd >= 0)
-		(void)close(scope->cgroup_fd);
-	scope->cgroup_fd = -1;
+	fd_closep(&scope->cgroup_fd);
+	fd_closep(&scope->netns_fd);
 }
 
 void bpf_core_free(struct bpf_core *core)
@@ -278,6 +285,7 @@ int bpf_core_open(const struct core_options *options, const struct scope *scope,
 
 	c->config.scope = scope->kind;
 	c->config.scope_level = scope->cgroup_level;
+	c->config.scope_level_is_least = scope->level_is_least;
 	c->config.scope_cgroup_id = scope->cgroup_id;
 	c->config.scope_netns = scope->netns;
 	r = kernel_tgid(&c->config.agent_tgid);

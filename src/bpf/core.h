@@ -17,10 +17,16 @@ struct scope {
 	enum core_scope kind;
 	__u64 cgroup_id;
 	__u32 cgroup_level;
-	int cgroup_fd; /* -1 but for SCOPE_CGROUP */
+	bool level_is_least; /* the mount does not begin at the true root: the cgroup lies deeper by what cannot be seen
+			      */
+	int cgroup_fd;       /* -1 but for SCOPE_CGROUP */
 	__u32 netns;
+	int netns_fd; /* -1 but for SCOPE_NETNS; while it is open, nobody else gets the namespace's number */
 	char text[512];
 };
+
+/* Of nothing: what scope_close() may get. */
+#define SCOPE_NONE ((struct scope) { .cgroup_fd = -1, .netns_fd = -1 })
 
 int scope_parse(const char *text, struct scope *ret_scope);
 void scope_close(struct scope *scope);

@@ -14,15 +14,17 @@ enum {
 	 */
 	REC_SLOTS = 4,
 	BUDGET_CGROUPS_MAX = 4096,
+	CGROUP_DEPTH_MAX = 32, /* levels that are searched for the scope's cgroup from within a cgroup namespace */
 };
 
 /* Constants of an object, set before it loads: branches that they rule out are dead code. */
 struct core_config {
 	__u32 scope;       /* enum core_scope */
 	__u32 scope_level; /* depth of the scope's cgroup */
-	__u64 scope_cgroup_id;
 	__u32 scope_netns;
-	__u32 agent_tgid; /* its own doings are canaries, never records */
+	__u64 scope_cgroup_id;
+	__u32 scope_level_is_least; /* the agent lives in a cgroup namespace: the cgroup lies deeper than it can see */
+	__u32 agent_tgid;           /* its own doings are canaries, never records */
 	__u64 budget_window_ns;
 	__u32 budget[EV_CLASS_COUNT]; /* records of a class a cgroup may send in a window; 0: no bound */
 	__u64 wake_bytes[RING_COUNT]; /* a ring that holds more wakes a sleeping reader */

@@ -29,7 +29,7 @@ TEST(what_is_no_scope_is_refused)
 	if (!cgroup_mount())
 		skip("needs-root");
 	for_each_row (r, rows) {
-		struct scope s = { .cgroup_fd = -1 };
+		struct scope s = SCOPE_NONE;
 
 		check_int(scope_parse(r->text, &s), r->want);
 		check_has(err_trail(), r->why);
@@ -49,6 +49,9 @@ TEST(scopes_are_found)
 	require_ok(scope_parse("netns:/proc/self/ns/net", &s));
 	check_int(s.kind, SCOPE_NETNS);
 	check(s.netns != 0);
+	check(s.netns_fd >= 0);
+	scope_close(&s);
+	check_int(s.netns_fd, -1);
 	/* The root by both of its names. */
 	(void)snprintf(folder, sizeof(folder), "cgroup:%s", cgroup_mount());
 	for (int i = 0; i < 2; i++) {
@@ -66,7 +69,7 @@ TEST(a_small_budget_is_not_no_budget)
 		.ring_bytes = { 1 << 16, 1 << 16, 1 << 16 },
 		.budget_per_s = { [EV_NORMAL] = 3, [EV_BULK] = 20000 },
 	};
-	const struct scope host = { .kind = SCOPE_HOST, .cgroup_fd = -1 };
+	const struct scope host = { .kind = SCOPE_HOST, .cgroup_fd = -1, .netns_fd = -1 };
 	AUTO(bpf_core) core = NULL;
 
 	if (geteuid() != 0)

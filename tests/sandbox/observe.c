@@ -34,7 +34,7 @@ static int open_all(struct observer *ob, const struct sandbox *sb, const struct 
 /* All but the loading: `ob` may then be told which variants not to try. */
 static bool describe(struct observer *ob, const struct sensor *sensor, const void *options)
 {
-	*ob = (struct observer) { .sensor = sensor, .scope.cgroup_fd = -1 };
+	*ob = (struct observer) { .sensor = sensor, .scope = SCOPE_NONE };
 	if (!options) {
 		options = ob->defaults = calloc(1, sensor->options_size + 1);
 		if (!ob->defaults || option_defaults(sensor->options, sensor->n_options, ob->defaults) < 0) {
@@ -115,7 +115,7 @@ void observe_close(struct observer *ob)
 	if (ob->defaults)
 		options_clear(ob->sensor->options, ob->sensor->n_options, ob->defaults);
 	free(ob->defaults);
-	*ob = (struct observer) { .scope.cgroup_fd = -1 };
+	*ob = (struct observer) { .scope = SCOPE_NONE };
 }
 
 static int by_time(const void *a, const void *b)

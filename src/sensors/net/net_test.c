@@ -8,7 +8,9 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -903,6 +905,48 @@ TEST(what_others_say_leaves_no_record)
 	check_int(outside_run(&sb, talk_of_all_kinds, told), 0);
 	observe_drain(&ob);
 	check_int(ob.n, 0);
+}
+
+static int accepts_seen(const struct sandbox *sb, struct told *told)
+{
+	auto_observer struct observer ob = { 0 };
+
+	if (!observe_net(&ob, sb, NULL, NULL) || !ob.scope.level_is_least)
+		return 92;
+	if (sandbox_run(sb, talk_of_all_kinds, told) || outside_run(sb, talk_of_all_kinds, told))
+		return 93;
+	observe_drain(&ob);
+	return (int)observe_count(&ob, EV_NET_ACCEPT);
+}
+
+/*
+ * In a cgroup namespace: watches a cgroup that lies deeper than its path says. What only the socket can tell (a
+ * connection is accepted while nobody runs) is found by how deep that is.
+ */
+static int accepts_seen_from_within(const struct sandbox *sb, void *told)
+{
+	const char *mount_at = cgroup_mount();
+	struct sandbox inner = *sb;
+	int seen;
+
+	if (unshare(CLONE_NEWCGROUP | CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+	    umount2(mount_at, MNT_DETACH) || mount("cgroup2", mount_at, "cgroup2", 0, NULL))
+		return 90;
+	(void)snprintf(inner.cgroup, sizeof(inner.cgroup), "%s/inner", mount_at);
+	(void)snprintf(inner.scope, sizeof(inner.scope), "cgroup:/inner");
+	if (mkdir(inner.cgroup, 0755))
+		return 91;
+	seen = accepts_seen(&inner, told);
+	return rmdir(inner.cgroup) ? 94 : seen;
+}
+
+TEST(from_within_a_cgroup_namespace_a_cgroup_is_a_scope)
+{
+	auto_told struct told *told = told_new();
+	auto_sandbox struct sandbox sb;
+
+	if (sandbox_open(&sb, SANDBOX_NET))
+		check_int(sandbox_run(&sb, accepts_seen_from_within, told), 2);
 }
 
 TEST(a_network_namespace_is_a_scope)
