@@ -59,8 +59,7 @@ DEFINE_AUTO(raw_reader)
 
 /*
  * The next record, aligned to 8, valid until the next call; NULL when there is none yet.
- * *ret_lost is how many were overwritten between the one before and this one. It may be
- * counted on a NULL too.
+ * *ret_lost is how many were overwritten between the one before and this one.
  */
 const struct ev_head *raw_reader_next(struct raw_reader *reader, __u64 *ret_lost);
 
