@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* check - is the configuration good? Reads it as the agent would, and starts nothing. */
 #include <string.h>
+#include <unistd.h>
 #include "agent/schema.h"
 #include "base/err.h"
 #include "cli/cli.h"
@@ -87,6 +88,8 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 		(void)cli_write(cli, &out);
 		return EXIT_OK;
 	}
+	if (!file[0] && access(CONFIG_PATH, F_OK))
+		cli_say(cli, "there is no " CONFIG_PATH ": all options have their defaults");
 	(void)fputs("ok: ", cli->out);
 	list(cli, config, true);
 	(void)fputs(", ", cli->out);

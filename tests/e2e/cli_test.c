@@ -5,7 +5,9 @@
 #include <string.h>
 #include <sys/wait.h>
 #include "base/mem.h"
+#include "base/err.h"
 #include "base/test.h"
+#include "context/file_hash.h"
 #include "tests/e2e/e2e.h"
 
 /* The other sensors cost seconds of loading and nothing here asks for them. */
@@ -42,6 +44,21 @@ static void says(const struct e2e *a, const char *const *args, int code, const c
 	test_row = NULL;
 }
 #define SAYS(a, code, part, ...) says(a, (const char *const[]) { __VA_ARGS__, NULL }, code, part)
+
+/* What the agent itself runs: the binary under test. */
+static void says_hash_of(const struct e2e *a)
+{
+	unsigned char digest[SHA256_SIZE];
+	char hex[SHA256_HEX_SIZE], pid[16];
+	AUTO(file_hash) hashes = NULL;
+
+	require_ok(file_hash_open(NULL, &hashes));
+	require_ok(file_hash_path(hashes, e2e_binary(), digest));
+	sha256_hex(digest, hex);
+	(void)snprintf(pid, sizeof(pid), "%d", (int)a->pid);
+	SAYS(a, 0, hex, "hash", pid);
+	SAYS(a, 2, "is no pid", "hash", "0");
+}
 
 /* How many events of a kind the agent still holds, once it holds `want`: they come in a moment. */
 static long held(const struct e2e *a, const char *kind, long want)
@@ -85,6 +102,8 @@ TEST(events_status_and_sensor_tell_and_change_a_running_agent)
 		return;
 	SAYS(&a, 0, "process", "status");
 	SAYS(&a, 0, "\"state\":\"running\"", "status", "-o", "json");
+
+	says_hash_of(&a);
 
 	/* Out of scope: not one record, and not one that was seen and left out. */
 	check_int(outside_run(&sb, run_true, &five), 0);

@@ -3,9 +3,12 @@
 #include <bpf/bpf.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -178,42 +181,72 @@ static int copy_of_binary(void)
 	return fd;
 }
 
-static int run_as_nobody(const struct sandbox *sb, void *arg)
+/* What makes a host unfit, in a child that then runs the agent. 0, or -1. */
+static int become_nobody(void)
 {
-	const char *const argv[] = { "shrike", "run", "--socket", "/tmp/shrike-nobody.sock", NULL };
+	return setgid(65534) || setuid(65534) ? -1 : 0;
+}
+
+static int get_an_old_kernel(void)
+{
+	return personality(UNAME26) < 0 ? -1 : 0;
+}
+
+static int lose_btf(void)
+{
+	return unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+			       mount("none", "/sys/kernel/btf", "tmpfs", 0, NULL)
+		       ? -1
+		       : 0;
+}
+
+static int run_unfit(const struct sandbox *sb, void *unfit)
+{
+	const char *const argv[] = {
+		"shrike", "run", "--scope", sb->scope, "--socket", "/tmp/shrike-unfit.sock", NULL
+	};
 	int fd = copy_of_binary();
 
-	(void)sb;
-	(void)arg;
-	if (fd < 0)
-		return 97;
-	if (setgid(65534) || setuid(65534))
+	if (fd < 0 || (*(int (**)(void))unfit)())
 		return 99;
 	(void)dup2(1, 2);
 	(void)fexecve(fd, (char *const *)argv, environ);
 	return 98;
 }
 
-TEST(without_root_it_says_what_is_needed)
+TEST(a_host_that_is_not_fit_is_told_what_is_missing)
 {
+	static const struct {
+		const char *name;
+		int (*unfit)(void);
+		const char *want;
+	} rows[] = {
+		{ "no root", become_nobody, "run as root" },
+		{ "an old kernel", get_an_old_kernel, "is too old: Shrike needs 6.1 or newer" },
+		{ "no BTF", lose_btf, "CONFIG_DEBUG_INFO_BTF=y" },
+	};
 	auto_sandbox struct sandbox sb;
-	char path[128], text[2048] = "";
-	auto_close int out = -1;
-	int saved, status;
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))
 		return;
-	(void)snprintf(path, sizeof(path), "%s/out", sb.dir);
-	out = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-	(void)fflush(NULL);
-	saved = dup(1);
-	(void)dup2(out, 1);
-	status = sandbox_run(&sb, run_as_nobody, NULL);
-	(void)dup2(saved, 1);
-	(void)close(saved);
-	check(pread(out, text, sizeof(text) - 1, 0) > 0);
-	check_int(status, 1);
-	check_has(text, "run as root");
+	for_each_row (r, rows) {
+		int (*unfit)(void) = r->unfit;
+		char path[128], text[2048] = "";
+		auto_close int out = -1;
+		int saved, status;
+
+		(void)snprintf(path, sizeof(path), "%s/out", sb.dir);
+		out = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		(void)fflush(NULL);
+		saved = dup(1);
+		(void)dup2(out, 1);
+		status = sandbox_run(&sb, run_unfit, &unfit);
+		(void)dup2(saved, 1);
+		(void)close(saved);
+		check(pread(out, text, sizeof(text) - 1, 0) > 0);
+		check_int(status, 1);
+		check_has(text, r->want);
+	}
 }
 
 TEST(sighup_with_a_bad_file_changes_nothing)
