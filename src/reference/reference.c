@@ -4,9 +4,13 @@
 #include <string.h>
 
 const struct reference_page reference_pages[] = {
-	{ "config/shrike.yaml", reference_config_yaml },     { "config/shrike.schema.json", reference_schema_json },
-	{ "docs/reference/config.md", reference_config_md }, { "docs/reference/events.md", reference_events_md },
+	{ "config/shrike.yaml", reference_config_yaml },
+	{ "config/shrike.schema.json", reference_schema_json },
+	{ "docs/reference/config.md", reference_config_md },
+	{ "docs/reference/events.md", reference_events_md },
 	{ "docs/reference/hooks.md", reference_hooks_md },
+	{ "proto/shrike/v1/export.proto", reference_export_proto },
+	{ "src/api/proto_numbers.c", reference_proto_numbers },
 };
 const size_t reference_n_pages = countof(reference_pages);
 
