@@ -74,7 +74,7 @@ static const struct proto_field query_fields[] = {
 	PROTO(query_request, since, 2, PROTO_U64, "nothing before this time, in nanoseconds since 1970"),
 	PROTO(query_request, until, 3, PROTO_U64, "nothing from this time on, in nanoseconds since 1970; 0: no end"),
 	PROTO(query_request, limit, 4, PROTO_U32, "events in one answer at most; 0: 1000"),
-	PROTO(query_request, cursor, 5, PROTO_U64, "of the answer before: goes on behind it"),
+	PROTO(query_request, cursor, 5, PROTO_STRING, "of the answer before: goes on behind it"),
 	PROTO(query_request, count_only, 6, PROTO_BOOL, "counts, and sends no events"),
 	PROTO(query_request, with_record, 7, PROTO_BOOL, "the record as the kernel side wrote it, too"),
 };
@@ -114,7 +114,7 @@ static const struct proto_field answer_fields[] = {
 	  .doc = "there may be more: ask again with the cursor",
 	  .number = ANSWER_MORE,
 	  .type = PROTO_BOOL },
-	{ .name = "cursor", .doc = "where this answer ends", .number = ANSWER_CURSOR, .type = PROTO_U64 },
+	{ .name = "cursor", .doc = "where this answer ends", .number = ANSWER_CURSOR, .type = PROTO_STRING },
 };
 static const struct proto_message answer_message = {
 	.name = "QueryResponse",

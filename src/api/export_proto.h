@@ -35,7 +35,7 @@ struct query_request {
 	const struct export_filter *filter;
 	uint64_t since, until;
 	uint32_t limit;
-	uint64_t cursor;
+	const char *cursor;
 	bool count_only, with_record;
 	int32_t compression;
 };
