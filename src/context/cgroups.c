@@ -65,6 +65,16 @@ const struct cgroup_info *cgroups_get(struct cgroups *c, uint64_t id)
 	return e->info;
 }
 
+bool cgroups_has(const struct cgroups *c, uint64_t id)
+{
+	return map_get(&c->map, hash_u64(id, c->seed), &id) != NULL;
+}
+
+const struct cgroup_info *cgroups_at(const struct cgroups *c, size_t i)
+{
+	return c->entries[i].info;
+}
+
 /* A free entry. The hand goes round and takes the first that nobody asked for since it came by. */
 static struct cgroup_entry *make_room(struct cgroups *c)
 {

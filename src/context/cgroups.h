@@ -25,6 +25,10 @@ int cgroups_open(struct cgroups *c, size_t max, bool offline);
 void cgroups_close(struct cgroups *c);
 /* NULL: not asked for before. Valid until the next call that adds one. */
 const struct cgroup_info *cgroups_get(struct cgroups *c, uint64_t id);
+/* The same without asking for it: what is asked for stays longer. */
+bool cgroups_has(const struct cgroups *c, uint64_t id);
+/* The i-th of c->n. */
+const struct cgroup_info *cgroups_at(const struct cgroups *c, size_t i);
 /* Remembers a path; "" is a cgroup that is gone. Takes the place of what was known of it. NULL: no memory. */
 const struct cgroup_info *cgroups_set(struct cgroups *c, uint64_t id, const char *path, size_t n);
 /* Asks the kernel; the length of the path, 0 where it is gone or may not be asked. */

@@ -97,7 +97,7 @@ static bool is_in_tick(const struct node *n, uint64_t start_ns)
 	return start_ns % PROC_TICK_NS == 0 && n->start_ns / PROC_TICK_NS == start_ns / PROC_TICK_NS;
 }
 
-static struct node *find(struct context *ctx, uint32_t pid, uint64_t start_ns)
+struct node *context_node(struct context *ctx, uint32_t pid, uint64_t start_ns)
 {
 	struct node *first = youngest(ctx, pid);
 
@@ -291,7 +291,7 @@ static const struct text *user_of(struct context *ctx, uint32_t uid)
 	u = users_get(&ctx->users, uid);
 	if (!u)
 		return NULL;
-	if (!u->told && ctx->learned && !ctx->offline) {
+	if (!u->told && ctx->learned) {
 		rec.e = (struct ev_user) {
 			.head = { .time_ns = ctx->now_ns, .id = EV_USER, .class = EV_NORMAL, .uid = uid },
 			.name = { .off = sizeof(rec.e), .len = (uint16_t)u->name->n },
@@ -299,8 +299,8 @@ static const struct text *user_of(struct context *ctx, uint32_t uid)
 		memcpy(rec.name, u->name->bytes, u->name->n + 1);
 		rec.e.head.len = (uint16_t)(sizeof(rec.e) + u->name->n + 1);
 		learned(ctx, &rec.e.head);
-		u->told = true;
 	}
+	u->told = true;
 	return u->name;
 }
 
@@ -353,7 +353,7 @@ static void set_entity(struct process *p)
 
 static const struct process *known_now(struct context *ctx, uint32_t pid, uint64_t start_ns)
 {
-	struct node *n = pid ? find(ctx, pid, start_ns) : NULL;
+	struct node *n = pid ? context_node(ctx, pid, start_ns) : NULL;
 
 	return n ? n->now : NULL;
 }
@@ -487,7 +487,7 @@ static struct node *actor_slow(struct context *ctx, const struct ev_head *rec)
 	/* An exec tells all that /proc would; who exits has nothing left there. */
 	if (rec->id != EV_EXEC && rec->id != EV_EXIT) {
 		look_up(ctx, rec);
-		n = find(ctx, rec->pid, rec->start_ns);
+		n = context_node(ctx, rec->pid, rec->start_ns);
 		if (n)
 			return n;
 	}
@@ -508,7 +508,7 @@ static struct node *actor_slow(struct context *ctx, const struct ev_head *rec)
 
 static struct node *actor(struct context *ctx, const struct ev_head *rec)
 {
-	struct node *n = find(ctx, rec->pid, rec->start_ns);
+	struct node *n = context_node(ctx, rec->pid, rec->start_ns);
 
 	if (!n)
 		return actor_slow(ctx, rec);
@@ -564,7 +564,7 @@ static void apply_late_birth(struct context *ctx, struct node *child, const stru
 static void apply_fork(struct context *ctx, struct node *n, const struct ev_head *rec)
 {
 	const struct ev_fork *e = (const struct ev_fork *)rec;
-	struct node *child = e->child_pid ? find(ctx, e->child_pid, e->child_start_ns) : n;
+	struct node *child = e->child_pid ? context_node(ctx, e->child_pid, e->child_start_ns) : n;
 	struct process *p;
 
 	if (child == n || !e->child_start_ns)
@@ -625,6 +625,11 @@ static void apply_exec(struct context *ctx, struct node *n, const struct ev_head
 	become(n, p);
 }
 
+const struct known_flag known_flags[KNOWN_FLAGS] = {
+	{ KNOWN_KTHREAD, PROCESS_KTHREAD }, { KNOWN_TICKS, PROCESS_TICKS }, { KNOWN_STUB, PROCESS_STUB },
+	{ KNOWN_BORN, PROCESS_FORK_SEEN },  { KNOWN_CUT, PROCESS_CUT },
+};
+
 static void fill_known(struct context *ctx, struct process *p, const struct ev_known *k)
 {
 	struct program_parts parts = {
@@ -632,14 +637,22 @@ static void fill_known(struct context *ctx, struct process *p, const struct ev_k
 		.inode = k->inode,
 		.mode = k->mode,
 		.argc = k->argc,
+		.exec_ns = k->exec_ns,
 		.truncated = k->head.flags & EV_F_TRUNCATED,
 		.executable = event_str(&k->head, k->exe),
 		.args = event_str(&k->head, k->args),
 	};
 
-	p->flags |= k->head.flags & EV_F_SEEDED ? PROCESS_SEEDED : PROCESS_LATE;
-	if (k->traits & KNOWN_KTHREAD)
-		p->flags |= PROCESS_KTHREAD;
+	if (k->traits & KNOWN_TOLD)
+		p->flags &= PROCESS_TICKS;
+	/* That a start is known in ticks is not said of one that is known better by now. */
+	for (size_t i = 0; i < countof(known_flags); i++)
+		if (k->traits & known_flags[i].trait & ~KNOWN_TICKS)
+			p->flags |= (uint16_t)known_flags[i].flag;
+	if (k->head.flags & EV_F_SEEDED)
+		p->flags |= PROCESS_SEEDED;
+	else if (!(k->traits & KNOWN_TOLD) || k->head.flags & EV_F_LATE)
+		p->flags |= PROCESS_LATE;
 	p->mntns = k->mntns ?: p->mntns;
 	p->pidns = k->pidns ?: p->pidns;
 	p->group_pid = k->group_pid;
@@ -654,32 +667,54 @@ static void fill_known(struct context *ctx, struct process *p, const struct ev_k
 	set_cwd(ctx, p, event_str(&k->head, k->cwd));
 }
 
+/* What it says of a process that is known. */
+static void apply_known_again(struct context *ctx, struct node *n, const struct ev_known *k)
+{
+	bool told = k->traits & KNOWN_TOLD, adds = n->now->flags & PROCESS_STUB && !(k->traits & KNOWN_STUB);
+	uint64_t since_ns = told ? k->since_ns : k->head.time_ns;
+	struct process *p;
+
+	/* What a record of a later moment has said is not undone, and what is known is not learned again. */
+	if (told ? since_ns <= n->now->since_ns && !adds : since_ns < n->now->since_ns && n->now->program)
+		return;
+	p = edit(ctx, n, since_ns);
+	if (!p)
+		return;
+	if (told) {
+		set_owner(ctx, p, &k->head, k->head.cgroup_id);
+		memcpy(p->name, k->head.comm, sizeof(p->name));
+		p->ns_pid = k->head.ns_pid;
+	}
+	fill_known(ctx, p, k);
+	become(n, p);
+}
+
 static void apply_known(struct context *ctx, const struct ev_head *rec)
 {
 	const struct ev_known *k = (const struct ev_known *)rec;
-	struct node *n = rec->pid && rec->start_ns ? find(ctx, rec->pid, rec->start_ns) : NULL;
+	struct node *n = rec->pid && rec->start_ns ? context_node(ctx, rec->pid, rec->start_ns) : NULL;
 	struct process *p;
 
 	if (!rec->pid || !rec->start_ns)
 		return;
 	if (n) {
-		/* What a record of a later moment has told is not undone. */
-		if (n->now->program && rec->time_ns < n->now->since_ns)
-			return;
-		p = edit(ctx, n, rec->time_ns);
-		if (p)
-			fill_known(ctx, p, k);
-		if (p)
-			become(n, p);
+		apply_known_again(ctx, n, k);
 		return;
 	}
 	p = from_head(ctx, rec);
 	if (!p)
 		return;
+	if (k->traits & KNOWN_TOLD)
+		p->since_ns = k->since_ns;
 	p->flags |= k->traits & KNOWN_TICKS ? PROCESS_TICKS : 0;
 	fill_known(ctx, p, k);
-	set_entity(p);
-	(void)add(ctx, p, NULL);
+	if (k->traits & KNOWN_TOLD && k->entity)
+		p->entity = k->entity;
+	else
+		set_entity(p);
+	n = add(ctx, p, NULL);
+	if (k->traits & KNOWN_EXITED)
+		mark_exited(ctx, n);
 }
 
 static bool apply_knowledge(struct context *ctx, const struct ev_head *rec)
@@ -744,7 +779,7 @@ const struct process *context_apply(struct context *ctx, const struct ev_head *r
 
 uint64_t context_entity(const struct context *ctx, const struct ev_head *rec)
 {
-	struct node *n = rec->pid ? find((struct context *)(uintptr_t)ctx, rec->pid, rec->start_ns) : NULL;
+	struct node *n = rec->pid ? context_node((struct context *)(uintptr_t)ctx, rec->pid, rec->start_ns) : NULL;
 
 	return n ? n->now->entity : 0;
 }
@@ -761,7 +796,7 @@ const struct process *context_process_by_pid(struct context *ctx, uint32_t pid)
 
 bool context_is_alive(struct context *ctx, uint32_t pid, uint64_t start_ns)
 {
-	struct node *n = find(ctx, pid, start_ns);
+	struct node *n = context_node(ctx, pid, start_ns);
 
 	return n && !n->exited;
 }

@@ -16,7 +16,10 @@ enum {
 	EV_USER = EV_ID(EV_CONTEXT, 3),
 };
 
-/* A process as it was found. The head is its own; time_ns is when it was looked at. */
+/*
+ * A process as it was found. The head is its own; time_ns is when it was looked at. With KNOWN_TOLD it is not news: it
+ * repeats what earlier records said, for who begins to read here, and a reader who knows all that passes it by.
+ */
 struct ev_known {
 	struct ev_head head;
 	__u64 inode;
@@ -32,11 +35,20 @@ struct ev_known {
 	struct ev_str cwd;
 	struct ev_str args;
 	__u32 pad;
+	/* Of KNOWN_TOLD alone. */
+	__u64 since_ns; /* from when on it was so */
+	__u64 exec_ns;  /* when it began to run its program; 0: not known */
+	__u64 entity;   /* see context_entity() */
 };
 
 enum known_trait {
 	KNOWN_KTHREAD = 1 << 0, /* a thread of the kernel: it has no program */
 	KNOWN_TICKS = 1 << 1,   /* start_ns is known to 10 ms only */
+	KNOWN_TOLD = 1 << 2,    /* repeats what was said before */
+	KNOWN_EXITED = 1 << 3,  /* it has ended: an ancestor of one that lives */
+	KNOWN_STUB = 1 << 4,    /* its program is not known */
+	KNOWN_BORN = 1 << 5,    /* its birth was seen */
+	KNOWN_CUT = 1 << 6,     /* it had more ancestors */
 };
 
 /* The path of the cgroup head.cgroup_id. */
@@ -52,5 +64,5 @@ struct ev_user {
 	struct ev_str name;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct ev_known) == 80 + 64, "ev_known");
+_Static_assert(sizeof(struct ev_known) == 80 + 88, "ev_known");
 _Static_assert(sizeof(struct ev_cgroup) == 88 && sizeof(struct ev_user) == 88, "ev_cgroup, ev_user");

@@ -90,6 +90,15 @@ const struct process *context_process(struct context *ctx, uint32_t pid, uint64_
 const struct process *context_process_by_pid(struct context *ctx, uint32_t pid);
 bool context_is_alive(struct context *ctx, uint32_t pid, uint64_t start_ns);
 
+/*
+ * Tells all that is known now as records of context.event.h: for the beginning of a recording,
+ * or for a reader who joins late. Who applies them, and then what comes after this moment, knows
+ * what this context knows of the processes that live, their ancestors, cgroups and users. Who
+ * knows all that already, having read on from before, is not changed by them. A record is gone
+ * after its call of `fn`, which asks the context nothing. -ENOMEM: some are missing.
+ */
+int context_snapshot(struct context *ctx, void (*fn)(void *arg, const struct ev_head *rec), void *arg);
+
 /* ---- any thread --------------------------------------------------------------------------- */
 
 /* Room for the values that an event's context must make. */

@@ -329,9 +329,10 @@ struct event context_event(struct context *ctx, const struct ev_head *rec, const
 /* ---- kinds ------------------------------------------------------------------------------------------------- */
 
 static const struct field_name known_traits[] = {
-	{ KNOWN_KTHREAD, "kernel-thread" },
-	{ KNOWN_TICKS, "start-in-ticks" },
-	{ 0, NULL },
+	{ KNOWN_KTHREAD, "kernel-thread" }, { KNOWN_TICKS, "start-in-ticks" },
+	{ KNOWN_TOLD, "told-before" },      { KNOWN_EXITED, "exited" },
+	{ KNOWN_STUB, "program-unknown" },  { KNOWN_BORN, "birth-seen" },
+	{ KNOWN_CUT, "ancestors-cut" },     { 0, NULL },
 };
 
 static const struct field known_fields[] = {
@@ -352,6 +353,11 @@ static const struct field known_fields[] = {
 	FIELD(ev_known, traits, "process.known.traits", FT_FLAGS, "what is special about it", .names = known_traits),
 	FIELD(ev_known, mntns, "process.namespace.mnt", FT_U32, "mount namespace", .zero_is_absent = true),
 	FIELD(ev_known, pidns, "process.namespace.pid", FT_U32, "pid namespace", .zero_is_absent = true),
+	FIELD(ev_known, since_ns, "process.known.since", FT_TIME, "from when on it was so", .zero_is_absent = true),
+	FIELD(ev_known, exec_ns, "process.known.exec", FT_TIME, "when it began to run its program",
+	      .zero_is_absent = true),
+	FIELD(ev_known, entity, "process.known.entity", FT_HEX, "what its events are kept in order with",
+	      .zero_is_absent = true),
 };
 
 static const struct field cgroup_fields[] = {

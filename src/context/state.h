@@ -18,7 +18,7 @@ enum {
 /* Where a process stands: all that changes about it. */
 struct node {
 	uint32_t pid;
-	bool exited, asked, told_agent;
+	bool exited, asked;
 	uint64_t start_ns;
 	const struct process *now;
 	struct node *older;       /* an earlier life of the pid */
@@ -53,8 +53,17 @@ struct context {
 	struct context_stats stats;
 };
 
+/* How what is to be known of a process itself stands in its record. */
+enum { KNOWN_FLAGS = 5 };
+extern const struct known_flag {
+	enum known_trait trait;
+	enum process_flag flag;
+} known_flags[KNOWN_FLAGS];
+
 /* Hands what was learned to the stream, and applies it. */
 void context_learn(struct context *ctx, const struct ev_head *rec);
+/* The life of a pid that began then; the youngest for a start of 0. */
+struct node *context_node(struct context *ctx, uint32_t pid, uint64_t start_ns);
 /* /proc names a parent by number alone: of those known, the youngest with the number, if it is older. */
 void context_find_parent(struct context *ctx, struct ev_known *k);
 int lens_open(void);

@@ -98,6 +98,7 @@ int users_set(struct users *u, uint32_t uid, const char *name, size_t n)
 			return -ENOMEM;
 		text_unref(row->name);
 		row->name = t;
+		row->told = true;
 		return 0;
 	}
 	at = lower(u, uid);
@@ -105,6 +106,7 @@ int users_set(struct users *u, uint32_t uid, const char *name, size_t n)
 	if (r < 0)
 		return r;
 	last = u->rows[u->n - 1];
+	last.told = true;
 	memmove(u->rows + at + 1, u->rows + at, (u->n - 1 - at) * sizeof(*u->rows));
 	u->rows[at] = last;
 	return 0;

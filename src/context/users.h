@@ -18,7 +18,7 @@ enum { USERS_MAX = 16384, USERS_FILE_MAX = 4 << 20, USER_NAME_MAX = 255 };
 struct user {
 	uint32_t uid;
 	uint32_t row; /* in the file */
-	bool told;    /* its record has been made */
+	bool told;    /* its record has been made, or is where it comes from */
 	const struct text *name;
 };
 
