@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/pipeline.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include "base/err.h"
 #include "engines/engine.h"
@@ -13,9 +14,18 @@ struct running_engine {
 	void *state;
 };
 
+/* Something to do on the reader's thread; stands on the stack of who waits for it. */
+struct ask {
+	void (*fn)(void *arg, struct context *ctx);
+	void *arg;
+	struct ask *next;
+	bool done;
+};
+
 struct pipeline {
 	const struct bpf_core *core;
 	struct context *context;
+	struct raw_ring *raw;
 	struct bus *bus;
 	struct reader *reader;
 	struct streams *streams;
@@ -26,6 +36,10 @@ struct pipeline {
 	pthread_mutex_t stats_lock;
 	struct context_stats stats;
 	__u64 stats_at_ns;
+	pthread_mutex_t ask_lock;
+	pthread_cond_t answered;
+	struct ask *asks, **last_ask;
+	_Atomic bool asked; /* looked at without the lock, after each batch */
 };
 
 /* How old the copy of the context's books may be. */
@@ -33,11 +47,23 @@ static const __u64 stats_every_ns = 100000000;
 
 /* ---- the reader's thread ----------------------------------------------------------------------- */
 
+/* What was found out by looking, while the record that made it necessary is being applied. */
+static void learned(void *arg, const struct ev_head *rec)
+{
+	struct pipeline *p = arg;
+
+	if (p->raw)
+		raw_ring_put(p->raw, rec);
+}
+
 void pipeline_put(struct pipeline *p, const struct ev_head *rec, const struct event_kind *kind)
 {
 	const struct process *process = context_apply(p->context, rec);
 
 	(void)kind;
+	/* After the context: what is learned for this record stands before it. */
+	if (p->raw)
+		raw_ring_put(p->raw, rec);
 	(void)bus_put(p->bus, context_entity(p->context, rec), rec, (void *)(size_t)process_ref(process));
 }
 
@@ -51,10 +77,34 @@ static void keep_stats(struct pipeline *p, __u64 now_ns)
 	(void)pthread_mutex_unlock(&p->stats_lock);
 }
 
+/* One after the other, each without the lock. */
+static void answer(struct pipeline *p)
+{
+	(void)pthread_mutex_lock(&p->ask_lock);
+	while (p->asks) {
+		struct ask *a = p->asks;
+
+		p->asks = a->next;
+		if (!p->asks)
+			p->last_ask = &p->asks;
+		(void)pthread_mutex_unlock(&p->ask_lock);
+		a->fn(a->arg, p->context);
+		(void)pthread_mutex_lock(&p->ask_lock);
+		a->done = true;
+		(void)pthread_cond_broadcast(&p->answered);
+	}
+	atomic_store(&p->asked, false);
+	(void)pthread_mutex_unlock(&p->ask_lock);
+}
+
 void pipeline_batch(struct pipeline *p, __u64 now_ns)
 {
+	if (p->raw)
+		raw_ring_flush(p->raw, now_ns);
 	bus_flush(p->bus, now_ns);
 	keep_stats(p, now_ns);
+	if (atomic_load_explicit(&p->asked, memory_order_relaxed))
+		answer(p);
 }
 
 static void read_record(void *ctx, const struct ev_head *rec, const struct event_kind *kind)
@@ -114,19 +164,87 @@ static void release(void *held)
 	process_unref(held);
 }
 
+/* ---- asking the reader's thread ------------------------------------------------------------------- */
+
+void pipeline_ask(struct pipeline *p, void (*fn)(void *arg, struct context *ctx), void *arg)
+{
+	struct ask a = { .fn = fn, .arg = arg };
+
+	(void)pthread_mutex_lock(&p->ask_lock);
+	*p->last_ask = &a;
+	p->last_ask = &a.next;
+	atomic_store(&p->asked, true);
+	if (p->reader)
+		reader_wake(p->reader);
+	while (!a.done)
+		(void)pthread_cond_wait(&p->answered, &p->ask_lock);
+	(void)pthread_mutex_unlock(&p->ask_lock);
+}
+
+struct known {
+	struct pipeline *p;
+	struct buf *out;
+	__u64 cursor;
+	int result;
+};
+
+static void add_known(void *arg, const struct ev_head *rec)
+{
+	static const char zeros[8];
+	struct known *k = arg;
+
+	if (k->out->len > PIPELINE_KNOWN_MAX)
+		k->out->failed = true;
+	buf_add(k->out, rec, rec->len);
+	buf_add(k->out, zeros, -(size_t)rec->len % 8);
+}
+
+static void tell_known(void *arg, struct context *ctx)
+{
+	struct raw_ring_metrics metrics = { 0 };
+	struct known *k = arg;
+
+	k->result = context_snapshot(ctx, add_known, k);
+	if (k->p->raw)
+		raw_ring_metrics(k->p->raw, &metrics);
+	k->cursor = metrics.puts;
+}
+
+int pipeline_known(struct pipeline *p, struct buf *out, __u64 *ret_cursor)
+{
+	struct known k = { .p = p, .out = out };
+
+	pipeline_ask(p, tell_known, &k);
+	if (k.result < 0 || out->failed)
+		return err_new(-ENOMEM, "no memory for what is known");
+	*ret_cursor = k.cursor;
+	return 0;
+}
+
 /* ---- opening and closing --------------------------------------------------------------------------- */
 
 int pipeline_open(const struct bpf_core *core, const struct pipeline_options *options, struct pipeline **ret_pipeline)
 {
 	AUTO(pipeline) p = calloc(1, sizeof(*p));
 	const struct bus_consumer consumer = { on_record, on_time, release, p };
+	struct context_options context = options->context;
 	int r;
 
 	if (!p)
 		return err_new(-ENOMEM, "no memory for the pipeline");
 	p->core = core;
 	(void)pthread_mutex_init(&p->stats_lock, NULL);
-	r = context_open(&options->context, &p->context);
+	(void)pthread_mutex_init(&p->ask_lock, NULL);
+	(void)pthread_cond_init(&p->answered, NULL);
+	p->last_ask = &p->asks;
+	if (options->raw_ring_bytes) {
+		r = raw_ring_open(options->raw_ring_bytes, &p->raw);
+		if (r < 0)
+			return err_wrap(r, "open the raw ring");
+	}
+	context.learned = learned;
+	context.arg = p;
+	r = context_open(&context, &p->context);
 	if (r < 0)
 		return err_wrap(r, "open the context");
 	r = streams_open(p->context, &p->streams);
@@ -161,7 +279,10 @@ void pipeline_free(struct pipeline *p)
 	bus_free(p->bus);
 	streams_free(p->streams);
 	context_free(p->context);
+	raw_ring_free(p->raw);
 	free(p->engines);
+	(void)pthread_cond_destroy(&p->answered);
+	(void)pthread_mutex_destroy(&p->ask_lock);
 	(void)pthread_mutex_destroy(&p->stats_lock);
 	free(p);
 }
@@ -169,6 +290,11 @@ void pipeline_free(struct pipeline *p)
 struct streams *pipeline_streams(struct pipeline *p)
 {
 	return p->streams;
+}
+
+struct raw_ring *pipeline_raw(struct pipeline *p)
+{
+	return p->raw;
 }
 
 bool pipeline_seed_is_exact(const struct pipeline *p)

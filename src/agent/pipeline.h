@@ -1,20 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pipeline - the way of a record in the agent: reader, context, bus, and on each shard the
- * engines and the streams.
+ * pipeline - the way of a record in the agent: reader, raw ring, context, bus, and on each
+ * shard the engines and the streams.
  *
  * The reader's thread keeps the context and picks the shard; a record travels with the process
- * that it is of, as it was at that moment.
+ * that it is of, as it was at that moment. The raw ring has the records as the kernel wrote them,
+ * and before each one what the agent had to find out by looking to understand it, as records too:
+ * who reads them all knows what the agent knew.
  */
 #pragma once
 #include "agent/reader.h"
 #include "agent/stream.h"
 #include "bus/bus.h"
+#include "bus/raw_ring.h"
 #include "context/context.h"
 
 struct pipeline_options {
 	struct bus_options bus;
-	struct context_options context;
+	struct context_options context; /* its `learned` is the pipeline's */
+	size_t raw_ring_bytes;          /* 0: no raw ring */
 };
 
 struct pipeline;
@@ -28,6 +32,23 @@ void pipeline_free(struct pipeline *p);
 DEFINE_AUTO(pipeline)
 
 struct streams *pipeline_streams(struct pipeline *p);
+/* NULL: there is none. */
+struct raw_ring *pipeline_raw(struct pipeline *p);
+
+/*
+ * Runs fn on the reader's thread between two batches, and returns when it is done. For any
+ * other thread; it has come back before pipeline_free() begins. The reader is held up for as
+ * long as fn runs.
+ */
+void pipeline_ask(struct pipeline *p, void (*fn)(void *arg, struct context *ctx), void *arg);
+
+enum { PIPELINE_KNOWN_MAX = 512 << 20 };
+/*
+ * What is known now, as records one after the other, each padded to 8 (see context_snapshot()),
+ * and the number that the next record of the raw ring will have: who begins there with
+ * this knowledge misses nothing. -ENOMEM: more than `out` or PIPELINE_KNOWN_MAX bytes.
+ */
+int pipeline_known(struct pipeline *p, struct buf *out, __u64 *ret_cursor);
 /* Are older processes known exactly, or (without an iterator in the kernel) to 10 ms? */
 bool pipeline_seed_is_exact(const struct pipeline *p);
 /* The "rings", "reader", "bus" and "context" members of the status answer. */

@@ -21,7 +21,7 @@ struct reader {
 	const struct bpf_core *core;
 	struct reader_sink sink;
 	struct ring rings[RING_COUNT];
-	int epoll, stop_fd;
+	int epoll, wake_fd;
 	__u64 settled_ns; /* the last that the sink was told */
 	pthread_t thread;
 	bool running;
@@ -168,10 +168,10 @@ static int start(struct reader *r)
 	int e;
 
 	r->epoll = epoll_create1(EPOLL_CLOEXEC);
-	r->stop_fd = eventfd(0, EFD_CLOEXEC);
-	if (r->epoll < 0 || r->stop_fd < 0)
+	r->wake_fd = eventfd(0, EFD_CLOEXEC);
+	if (r->epoll < 0 || r->wake_fd < 0)
 		return err_sys(errno, "make the reader's epoll");
-	e = watch(r, r->stop_fd);
+	e = watch(r, r->wake_fd);
 	for (int i = 0; i < RING_COUNT && e == 0; i++) {
 		e = ring_open(r->core->ring_fd[i], r->core->ring_bytes[i], &r->rings[i]);
 		if (e == 0)
@@ -196,7 +196,7 @@ int reader_open(const struct bpf_core *core, const struct reader_sink *sink, str
 		return err_new(-ENOMEM, "no memory for the reader");
 	r->core = core;
 	r->sink = *sink;
-	r->epoll = r->stop_fd = -1;
+	r->epoll = r->wake_fd = -1;
 	e = start(r);
 	if (e < 0)
 		return e;
@@ -210,14 +210,19 @@ void reader_free(struct reader *r)
 		return;
 	if (r->running) {
 		r->stop = true;
-		(void)eventfd_write(r->stop_fd, 1);
+		reader_wake(r);
 		(void)pthread_join(r->thread, NULL);
 	}
 	for (int i = 0; i < RING_COUNT; i++)
 		ring_close(&r->rings[i]);
 	fd_closep(&r->epoll);
-	fd_closep(&r->stop_fd);
+	fd_closep(&r->wake_fd);
 	free(r);
+}
+
+void reader_wake(struct reader *r)
+{
+	(void)eventfd_write(r->wake_fd, 1);
 }
 
 void reader_counts(struct reader *r, struct reader_counts *ret_counts)

@@ -34,6 +34,8 @@ int reader_open(const struct bpf_core *core, const struct reader_sink *sink, str
 /* Drains what is there, then ends the thread. */
 void reader_free(struct reader *r);
 DEFINE_AUTO(reader)
+/* Any thread: the next batch comes now, also when there is nothing to read. */
+void reader_wake(struct reader *r);
 /* Any thread. */
 void reader_counts(struct reader *r, struct reader_counts *ret_counts);
 const char *ring_name(enum core_ring ring);
