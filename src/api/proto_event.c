@@ -267,9 +267,11 @@ static int make_field(const struct field *f, unsigned number, struct proto_field
 		/* A string that is not there is another thing than an empty one; a number always is there. */
 		.optional = (f->type == FT_STR || f->type == FT_BYTES) && !f->zero_is_absent,
 	};
-	*step = (struct step) {
-		.op = (__u8)op_of(f), .always = to->optional || (f->type == FT_TIME && !f->zero_is_absent), .off = f->off, .size = f->size, .field = f
-	};
+	*step = (struct step) { .op = (__u8)op_of(f),
+				.always = to->optional || (f->type == FT_TIME && !f->zero_is_absent),
+				.off = f->off,
+				.size = f->size,
+				.field = f };
 	step->tag = tag_bytes(number, to->type, to->repeated, &step->tag_len);
 	if (to->type == PROTO_ENUM && !(to->values = make_enum(f, to->name)))
 		return err_new(-ENOMEM, "no memory");

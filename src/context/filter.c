@@ -203,3 +203,13 @@ bool filter_match(const struct filter *f, const struct event *ev,
 		return false;
 	return !f->has_address || any_address(f, ev);
 }
+
+bool filter_needs_context(const struct filter *f)
+{
+	return (f->pid && f->descendants) || f->container || f->path;
+}
+
+bool filter_wants_kind(const struct filter *f, __u16 id)
+{
+	return f->any_kind || has_kind(f, id);
+}

@@ -28,3 +28,8 @@ DEFINE_AUTO(filter)
 /* `is_descendant` answers for the pid of the filter; NULL where nobody can tell. */
 bool filter_match(const struct filter *f, const struct event *ev,
 		  bool (*is_descendant)(const struct event *ev, __u32 pid));
+
+/* Does it ask what only the context knows, which then must be fed every record? */
+bool filter_needs_context(const struct filter *f);
+/* Could an event of this kind match? */
+bool filter_wants_kind(const struct filter *f, __u16 id);
