@@ -15,6 +15,7 @@
 #include "agent/manager.h"
 #include "agent/pipeline.h"
 #include "agent/schema.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -363,7 +364,10 @@ static int open_pipeline(struct agent *a)
 {
 	const struct settings_bus *bus = config_section(a->config, "bus");
 	const struct pipeline_options options = {
-		.bus = { .shards = bus->shards, .queue_bytes = bus->queue, .wait_ns = bus->wait_ns },
+		.bus = { .shards = bus->shards,
+			 .queue_bytes = bus->queue,
+			 .wait_ns = bus->wait_ns,
+			 .mark_ns = 10 * NS_PER_MS },
 		.context = { .limits = *(const struct context_limits *)config_section(a->config, "context"),
 			     .core = a->core },
 	};

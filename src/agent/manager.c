@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <string.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -48,14 +49,6 @@ static const char *const state_names[] = {
 const char *leaf_state_name(enum leaf_state state)
 {
 	return state_names[state];
-}
-
-static __u64 now_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &t);
-	return (__u64)t.tv_sec * 1000000000 + (__u64)t.tv_nsec;
 }
 
 static void unlockp(pthread_mutex_t **m)
@@ -215,7 +208,7 @@ static void note_failure(struct leaf *l)
 	l->state = l->object ? LEAF_DEGRADED : LEAF_FAILED;
 	(void)snprintf(l->why, sizeof(l->why), "%s", err_trail());
 	l->restarts++;
-	l->retry_at_ns = now_ns() + (wait_s < RETRY_MAX_S ? wait_s : RETRY_MAX_S) * 1000000000;
+	l->retry_at_ns = clock_boot_ns() + (wait_s < RETRY_MAX_S ? wait_s : RETRY_MAX_S) * 1000000000;
 }
 
 int manager_set(struct manager *m, const char *name, bool wanted, const void *options, const __u8 stacks[EV_KIND_MAX])
@@ -392,7 +385,7 @@ static void look_after(const struct manager *m, struct leaf *l, const struct hea
 	int hook;
 
 	if (l->state == LEAF_FAILED) {
-		if (now_ns() >= l->retry_at_ns)
+		if (clock_boot_ns() >= l->retry_at_ns)
 			recover(m, l, o, l->why);
 		return;
 	}

@@ -6,6 +6,7 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "bpf/ring.h"
 
@@ -34,14 +35,6 @@ const char *ring_name(enum core_ring ring)
 	static const char *const names[RING_COUNT] = { "critical", "bulk", "packet" };
 
 	return names[ring];
-}
-
-static __u64 boot_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_BOOTTIME, &t);
-	return (__u64)t.tv_sec * 1000000000 + (__u64)t.tv_nsec;
 }
 
 /* Which ring to take from: the oldest record's, unless the critical ring is filling. NULL: all are empty. */
@@ -138,7 +131,7 @@ static void *reader_main(void *arg)
 	for (;;) {
 		bool stop = r->stop;
 		/* Before the drain: what it does not find has happened later. */
-		__u64 now_ns = boot_ns();
+		__u64 now_ns = clock_boot_ns();
 		size_t n = drain(r, now_ns);
 
 		r->wakeups++;

@@ -1,14 +1,22 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/clock.h"
+#include <stdatomic.h>
 #include <string.h>
 #include <time.h>
 
 enum { S_PER_DAY = 86400, DAYS_PER_ERA = 146097, DAYS_TO_1970 = 719468 };
 
+static struct {
+	_Atomic bool on;
+	_Atomic int64_t boot_ns, wall_ns;
+} mock;
+
 static int64_t read_ns(clockid_t clock)
 {
 	struct timespec ts = { 0 };
 
+	if (atomic_load_explicit(&mock.on, memory_order_acquire))
+		return clock == CLOCK_REALTIME ? mock.wall_ns : mock.boot_ns;
 	(void)clock_gettime(clock, &ts);
 	return (int64_t)ts.tv_sec * (int64_t)NS_PER_S + ts.tv_nsec;
 }
@@ -16,6 +24,11 @@ static int64_t read_ns(clockid_t clock)
 uint64_t clock_boot_ns(void)
 {
 	return (uint64_t)read_ns(CLOCK_BOOTTIME);
+}
+
+uint64_t clock_mono_ns(void)
+{
+	return (uint64_t)read_ns(CLOCK_MONOTONIC);
 }
 
 int64_t clock_wall_ns(void)
@@ -38,6 +51,34 @@ int64_t clock_wall_minus_boot_ns(void)
 		}
 	}
 	return best;
+}
+
+void clock_sleep_ns(uint64_t ns)
+{
+	struct timespec left = { .tv_sec = (time_t)(ns / NS_PER_S), .tv_nsec = (long)(ns % NS_PER_S) };
+
+	if (atomic_load_explicit(&mock.on, memory_order_acquire))
+		clock_mock_move(ns);
+	else
+		(void)clock_nanosleep(CLOCK_MONOTONIC, 0, &left, NULL);
+}
+
+void clock_mock(uint64_t boot_ns, int64_t wall_ns)
+{
+	mock.boot_ns = (int64_t)boot_ns;
+	mock.wall_ns = wall_ns;
+	atomic_store_explicit(&mock.on, true, memory_order_release);
+}
+
+void clock_mock_move(uint64_t ns)
+{
+	mock.boot_ns += (int64_t)ns;
+	mock.wall_ns += (int64_t)ns;
+}
+
+void clock_mock_end(void)
+{
+	atomic_store_explicit(&mock.on, false, memory_order_release);
 }
 
 static void put_digits(char *to, unsigned n, unsigned v)

@@ -129,6 +129,23 @@ TEST(dates_go_there_and_back)
 	}
 }
 
+TEST(a_mocked_clock_stands_still_until_it_is_moved)
+{
+	uint64_t boot = clock_boot_ns(), mono = clock_mono_ns();
+
+	clock_mock(5000000000, 1715000000000000000);
+	check_int(clock_boot_ns(), 5000000000);
+	check_int(clock_mono_ns(), 5000000000);
+	check_int(clock_wall_minus_boot_ns(), 1714999995000000000);
+	clock_mock_move(1000);
+	clock_sleep_ns(3600 * NS_PER_S); /* or this test takes an hour */
+	check_int(clock_boot_ns(), 3605000001000);
+	check_int(clock_wall_ns(), 1715003600000001000);
+	clock_mock_end();
+	check(clock_boot_ns() >= boot && clock_boot_ns() - boot < 60 * NS_PER_S);
+	check(clock_mono_ns() >= mono);
+}
+
 TEST(clocks_agree)
 {
 	int64_t off = clock_wall_minus_boot_ns() - (clock_wall_ns() - (int64_t)clock_boot_ns());

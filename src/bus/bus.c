@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "bus/queue.h"
@@ -18,7 +19,10 @@ struct shard {
 	bool running;
 	unsigned number;
 	struct bus *bus;
-	bool choked; /* reader's: a wait was in vain, so none is made until there is room again */
+	/* The reader's own. */
+	bool choked;     /* a wait was in vain, so none is made until there is room again */
+	__u64 marked_ns; /* the last mark in the queue */
+	__u64 told_ns;   /* the shard's own: the last time that the consumer was told */
 	_Atomic __u64 put, delivered, waits, lost[EV_CLASS_COUNT];
 };
 
@@ -36,11 +40,20 @@ static void bump(_Atomic __u64 *counter)
 	atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + 1, memory_order_release);
 }
 
+static void tell_time(struct shard *s, __u64 now_ns)
+{
+	const struct bus_consumer *c = &s->bus->consumer;
+
+	if (now_ns <= s->told_ns || !c->on_time)
+		return;
+	s->told_ns = now_ns;
+	c->on_time(c->ctx, s->number, now_ns);
+}
+
 static void *shard_main(void *arg)
 {
 	struct shard *s = arg;
 	struct bus *bus = s->bus;
-	__u64 told_ns = 0;
 
 	for (;;) {
 		/* Read before the queue is found empty: then nothing older can be in it. */
@@ -48,6 +61,11 @@ static void *shard_main(void *arg)
 		bool stop = atomic_load_explicit(&bus->stop, memory_order_acquire);
 		const struct queued *e = queue_peek(&s->queue);
 
+		if (e && !e->rec) {
+			tell_time(s, e->mark_ns);
+			queue_pop(&s->queue);
+			continue;
+		}
 		if (e) {
 			bus->consumer.on_record(bus->consumer.ctx, s->number, e->rec, e->held);
 			/* In this order: what bus_settle() has waited for is in the books. */
@@ -55,10 +73,7 @@ static void *shard_main(void *arg)
 			queue_pop(&s->queue);
 			continue;
 		}
-		if (now_ns != told_ns && bus->consumer.on_time) {
-			bus->consumer.on_time(bus->consumer.ctx, s->number, now_ns);
-			told_ns = now_ns;
-		}
+		tell_time(s, now_ns);
 		if (stop)
 			return NULL;
 		queue_wait(&s->queue, idle_ns);
@@ -132,19 +147,11 @@ void bus_free(struct bus *bus)
 	free(bus);
 }
 
-static __u64 monotonic_ns(void)
-{
-	struct timespec t;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &t);
-	return (__u64)t.tv_sec * 1000000000 + (__u64)t.tv_nsec;
-}
-
 /* Room did not come at once: wake the shard and wait, as long as the options say. */
 static bool put_waiting(struct shard *s, const struct ev_head *rec, void *held, size_t reserve)
 {
 	static const struct timespec pause = { .tv_nsec = 50000 };
-	__u64 until = monotonic_ns() + s->bus->options.wait_ns;
+	__u64 until = clock_mono_ns() + s->bus->options.wait_ns;
 
 	bump(&s->waits);
 	do {
@@ -152,7 +159,7 @@ static bool put_waiting(struct shard *s, const struct ev_head *rec, void *held, 
 		(void)nanosleep(&pause, NULL);
 		if (queue_put(&s->queue, rec, held, reserve))
 			return true;
-	} while (monotonic_ns() < until);
+	} while (clock_mono_ns() < until);
 	return false;
 }
 
@@ -178,9 +185,16 @@ bool bus_put(struct bus *bus, __u64 entity, const struct ev_head *rec, void *hel
 void bus_flush(struct bus *bus, __u64 now_ns)
 {
 	atomic_store_explicit(&bus->now_ns, now_ns, memory_order_release);
-	for (unsigned i = 0; i < bus->options.shards; i++)
-		if (queue_used(&bus->shards[i].queue))
-			queue_wake(&bus->shards[i].queue);
+	for (unsigned i = 0; i < bus->options.shards; i++) {
+		struct shard *s = &bus->shards[i];
+
+		if (!queue_used(&s->queue))
+			continue;
+		if (now_ns > s->marked_ns && now_ns - s->marked_ns >= bus->options.mark_ns &&
+		    queue_mark(&s->queue, now_ns))
+			s->marked_ns = now_ns;
+		queue_wake(&s->queue);
+	}
 }
 
 void bus_settle(struct bus *bus)

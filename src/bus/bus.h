@@ -6,6 +6,10 @@
  * entity stay in order and its state belongs to one thread. A full shard makes the reader
  * wait a bounded time (the kernel rings fill meanwhile); what then finds no room is counted
  * by class. Bulk records leave the last eighth of a shard's queue to the others.
+ *
+ * Every shard is told the time, busy or not: a mark stands in its queue behind the records that
+ * came before, one each mark_ns of event time. A mark that finds no room is not lost, for the
+ * next says more; and a shard that has emptied its queue knows the latest anyway.
  */
 #pragma once
 #include <stdbool.h>
@@ -18,7 +22,7 @@ enum { BUS_SHARDS_MAX = 64 };
 struct bus_consumer {
 	/* `held` is the consumer's from here on: it releases it. */
 	void (*on_record)(void *ctx, unsigned shard, const struct ev_head *rec, void *held);
-	/* Nothing that happened before now_ns is still to come. May be NULL. */
+	/* Nothing that happened before now_ns is still to come. It never goes back. May be NULL. */
 	void (*on_time)(void *ctx, unsigned shard, __u64 now_ns);
 	/* For what was counted as lost: give `held` back. May be NULL. */
 	void (*release)(void *held);
@@ -29,6 +33,7 @@ struct bus_options {
 	unsigned shards;
 	size_t queue_bytes; /* a shard */
 	__u64 wait_ns;      /* the longest that a record waits for room */
+	__u64 mark_ns;      /* event time between two marks in a queue that is never empty; 0: one a flush */
 };
 
 struct bus_counts {

@@ -162,6 +162,133 @@ TEST(a_stuck_shard_stops_the_reader_once_and_not_for_each_record)
 	bus_free(bus);
 }
 
+/* ---- time ------------------------------------------------------------------------------------------ */
+
+enum { TIMED = 20000, EARLIER = 64 };
+
+/* Each record knows how many were put before it, and so does each time: `now` is the number of records. */
+struct timed {
+	__u64 told[BUS_SHARDS_MAX], records[BUS_SHARDS_MAX], times[BUS_SHARDS_MAX];
+	_Atomic long too_early, backwards;
+	_Atomic bool held_up;
+};
+
+static void timed_record(void *ctx, unsigned shard, const struct ev_head *rec, void *held)
+{
+	struct timed *t = ctx;
+
+	(void)held;
+	while (t->held_up)
+		(void)nanosleep(&(struct timespec) { .tv_nsec = 100000 }, NULL);
+	/* It was told that nothing from before that time is still to come. */
+	if (rec->time_ns < t->told[shard])
+		t->too_early++;
+	t->records[shard]++;
+}
+
+static void timed_time(void *ctx, unsigned shard, __u64 now_ns)
+{
+	struct timed *t = ctx;
+
+	if (now_ns <= t->told[shard])
+		t->backwards++;
+	t->told[shard] = now_ns;
+	t->times[shard]++;
+}
+
+/* The queue of the one shard never runs empty: the reader stays a few records ahead of it. */
+TEST(a_shard_that_is_always_busy_is_told_the_time)
+{
+	static struct timed t;
+	const struct bus_consumer consumer = { timed_record, timed_time, NULL, &t };
+	const struct bus_options options = {
+		.shards = 3, .queue_bytes = 1 << 20, .wait_ns = 10000000000, .mark_ns = 50
+	};
+	struct bus *bus;
+
+	memset(&t, 0, sizeof(t));
+	require_ok(bus_open(&options, &consumer, &bus));
+	t.held_up = true;
+	for (__u32 i = 0; i < 3000; i++) {
+		struct numbered n = record(i, i, EV_NORMAL, 1);
+
+		n.head.time_ns = i + 1;
+		check(bus_put(bus, i, &n.head, NULL));
+		bus_flush(bus, i + 2);
+	}
+	/* All of it is queued: what they are told from here on stands in the queues. */
+	t.held_up = false;
+	bus_settle(bus);
+	bus_free(bus);
+	check_int(t.too_early, 0);
+	check_int(t.backwards, 0);
+	for (unsigned s = 0; s < 3; s++) {
+		check_int(t.told[s], 3001);
+		/* Once in 50, and up to two at the ends, when it found its queue empty. */
+		check(t.times[s] >= 3000 / 50 - 1);
+		check(t.times[s] <= 3000 / 50 + 4);
+		check(t.records[s] > 500);
+	}
+}
+
+TEST(a_full_queue_does_not_lose_the_time)
+{
+	static struct timed t;
+	const struct bus_consumer consumer = { timed_record, timed_time, NULL, &t };
+	const struct bus_options options = { .shards = 1, .queue_bytes = 1 << 16, .wait_ns = 1 };
+	struct bus_counts counts;
+	struct bus *bus;
+	__u64 now = 0;
+
+	memset(&t, 0, sizeof(t));
+	require_ok(bus_open(&options, &consumer, &bus));
+	t.held_up = true;
+	for (__u32 i = 0; i < TIMED; i++) {
+		struct numbered n = record(i, i, EV_CRITICAL, 1);
+
+		n.head.time_ns = ++now;
+		(void)bus_put(bus, i, &n.head, NULL);
+		bus_flush(bus, now + 1);
+	}
+	bus_counts(bus, &counts);
+	check(counts.lost[EV_CRITICAL] > TIMED / 2);
+	t.held_up = false;
+	bus_settle(bus);
+	bus_free(bus);
+	check_int(t.told[0], now + 1);
+	check_int(t.too_early, 0);
+	check_int(t.backwards, 0);
+	check_int(t.records[0] + counts.lost[EV_CRITICAL], TIMED);
+}
+
+TEST(the_time_of_many_shards_under_load_is_never_too_early)
+{
+	static struct timed t;
+	const struct bus_consumer consumer = { timed_record, timed_time, NULL, &t };
+	const struct bus_options options = {
+		.shards = 4, .queue_bytes = 1 << 16, .wait_ns = 10000000000, .mark_ns = 7
+	};
+	struct bus *bus;
+
+	memset(&t, 0, sizeof(t));
+	require_ok(bus_open(&options, &consumer, &bus));
+	for (__u32 i = 0; i < 10 * TIMED; i++) {
+		struct numbered n = record(i % ENTITIES, i, EV_NORMAL, i);
+
+		/* Out of order by a few, as several rings merged are; the time says so. */
+		n.head.time_ns = 1000 + i - i * 7919 % EARLIER;
+		check(bus_put(bus, i % ENTITIES, &n.head, NULL));
+		if (i % 3 == 0)
+			bus_flush(bus, 1000 + i + 1 - EARLIER);
+	}
+	bus_flush(bus, 1000 + 10 * TIMED);
+	bus_free(bus);
+	check_int(t.too_early, 0);
+	check_int(t.backwards, 0);
+	for (unsigned s = 0; s < 4; s++)
+		check(t.told[s] == 1000 + 10 * TIMED && t.times[s] > 100);
+}
+
 TEST(a_bus_has_one_shard_at_least)
 {
 	const struct bus_consumer consumer = { on_record, NULL, NULL, NULL };

@@ -33,29 +33,49 @@ static struct queued *entry_at(const struct queue *q, size_t at)
 	return (struct queued *)(void *)(q->bytes + (at & (q->size - 1)));
 }
 
-bool queue_put(struct queue *q, const struct ev_head *rec, void *held, size_t reserve)
+/* The place of the next entry of `need` bytes; NULL where fewer than `reserve` bytes would stay free. */
+static struct queued *make_room(struct queue *q, size_t need, size_t reserve, size_t *ret_head)
 {
 	size_t head = atomic_load_explicit(&q->head, memory_order_relaxed);
-	size_t need = (sizeof(struct queued) + rec->len + 7) & ~(size_t)7;
 	size_t left = q->size - (head & (q->size - 1));
 	size_t pad = left < need ? left : 0; /* a record never wraps */
-	struct queued *e;
 
 	if (head + pad + need - q->tail_seen > q->size - reserve) {
 		q->tail_seen = atomic_load_explicit(&q->tail, memory_order_acquire);
 		if (head + pad + need - q->tail_seen > q->size - reserve)
-			return false;
+			return NULL;
 	}
 	/* A gap too small for an entry needs no mark: the consumer can tell by its size. */
 	if (pad >= sizeof(struct queued))
 		*entry_at(q, head) = (struct queued) { .size = pad };
-	head += pad;
-	e = entry_at(q, head);
+	*ret_head = head + pad + need;
+	return entry_at(q, head + pad);
+}
+
+bool queue_put(struct queue *q, const struct ev_head *rec, void *held, size_t reserve)
+{
+	size_t need = (sizeof(struct queued) + rec->len + 7) & ~(size_t)7, head;
+	struct queued *e = make_room(q, need, reserve, &head);
+
+	if (!e)
+		return false;
 	e->size = need;
 	e->held = held;
 	e->rec = (const struct ev_head *)(const void *)(e + 1);
 	memcpy(e + 1, rec, rec->len);
-	atomic_store_explicit(&q->head, head + need, memory_order_release);
+	atomic_store_explicit(&q->head, head, memory_order_release);
+	return true;
+}
+
+bool queue_mark(struct queue *q, __u64 mark_ns)
+{
+	size_t head;
+	struct queued *e = make_room(q, sizeof(*e), 0, &head);
+
+	if (!e)
+		return false;
+	*e = (struct queued) { .size = sizeof(*e), .mark_ns = mark_ns };
+	atomic_store_explicit(&q->head, head, memory_order_release);
 	return true;
 }
 
@@ -79,9 +99,10 @@ static const struct queued *entry_before(const struct queue *q, size_t head, siz
 {
 	while (*at != head) {
 		size_t left = q->size - (*at & (q->size - 1));
+		const struct queued *e = entry_at(q, *at);
 
-		if (left >= sizeof(struct queued) && entry_at(q, *at)->rec)
-			return entry_at(q, *at);
+		if (left >= sizeof(*e) && (e->rec || e->mark_ns))
+			return e;
 		*at += left;
 	}
 	return NULL;

@@ -23,11 +23,14 @@ struct queue {
 	_Alignas(64) _Atomic unsigned asleep; /* futex: the consumer waits for it to become 0 */
 };
 
-/* What stands before each record. */
+/* What stands before each record, or alone. */
 struct queued {
-	size_t size;               /* of this entry, padding included */
-	void *held;                /* belongs to the entry until the consumer has released it */
-	const struct ev_head *rec; /* NULL: padding up to the end of the ring */
+	size_t size; /* of this entry, padding included */
+	union {
+		void *held;    /* belongs to the entry until the consumer has released it */
+		__u64 mark_ns; /* where there is no record: see queue_mark(); 0: padding up to the end of the ring */
+	};
+	const struct ev_head *rec;
 };
 
 int queue_open(struct queue *q, size_t bytes);
@@ -35,6 +38,11 @@ void queue_close(struct queue *q);
 
 /* Producer. False: no room while `reserve` bytes are to stay free. */
 bool queue_put(struct queue *q, const struct ev_head *rec, void *held, size_t reserve);
+/*
+ * Producer: an entry without a record, that says a time to the consumer when it has taken all that was put before.
+ * Not 0. False: no room.
+ */
+bool queue_mark(struct queue *q, __u64 mark_ns);
 /* Producer: makes a sleeping consumer look. Call once a batch. */
 void queue_wake(struct queue *q);
 /* Producer or anyone: bytes in use. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* seed - the processes that are older than the agent. */
 #include <bpf/bpf.h>
-#include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "bpf/object.h"
@@ -68,7 +68,6 @@ static int ask_proc(struct context *ctx, struct buf *out)
 {
 	const struct scope *scope = ctx->core ? ctx->core->scope : NULL;
 	auto_free uint32_t *pids = NULL;
-	struct timespec now;
 	size_t n = 0;
 	int r;
 
@@ -78,9 +77,7 @@ static int ask_proc(struct context *ctx, struct buf *out)
 	for (size_t i = 0; i < n; i++) {
 		if (proc_known(pids[i], 0, NULL, &ctx->scratch) < 0)
 			continue;
-		(void)clock_gettime(CLOCK_BOOTTIME, &now);
-		((struct ev_head *)ctx->scratch.data)->time_ns =
-			(uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+		((struct ev_head *)ctx->scratch.data)->time_ns = clock_boot_ns();
 		buf_add(out, ctx->scratch.data, ctx->scratch.len);
 	}
 	return 0;
