@@ -12,7 +12,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "cli/cli.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 
 /* The values of a repeatable option are gathered, and set when all have been seen. */
 struct gathered {

@@ -8,7 +8,7 @@
 #include <sys/signalfd.h>
 #include "base/err.h"
 #include "cli/help.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/text.h"
 
 enum { SAY_MAX = 64 << 10, PROBLEM_MAX = 4096 };

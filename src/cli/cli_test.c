@@ -18,7 +18,7 @@
 #include "cli/client.h"
 #include "cli/fake_agent.h"
 #include "cli/help.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "sensors/sensor.h"
 
 enum { FILE_MAX = 4 << 20, WORDS_MAX = 32, PATIENCE_MS = 2000 };

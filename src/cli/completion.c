@@ -8,7 +8,7 @@
 #include <ctype.h>
 #include <string.h>
 #include "cli/help.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/view.h"
 #include "sensors/sensor.h"
 

@@ -11,7 +11,7 @@
 #include "base/hash.h"
 #include "base/map.h"
 #include "cli/client.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/text.h"
 #include "cli/view.h"
 

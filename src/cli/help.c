@@ -2,7 +2,7 @@
 /* help - `shrike help`, `shrike help VERB`, `shrike VERB --help`; and, hidden, the manual pages. */
 #include "cli/help.h"
 #include <string.h>
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/text.h"
 
 enum { INDENT = 2, VERB_COLUMN = 14, OPTION_COLUMN = 26 };

@@ -7,7 +7,7 @@
 #include "cli/change.h"
 #include "cli/client.h"
 #include "cli/health.h"
-#include "cli/nearest.h"
+#include "base/nearest.h"
 #include "cli/text.h"
 
 struct sensor_options {

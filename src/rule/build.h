@@ -14,7 +14,8 @@ struct query_builder {
 	uint32_t n, cap;
 	bool too_many; /* RULE_NODES_MAX or RULE_ARENA_MAX */
 	bool no_memory;
-	uint32_t at; /* given to nodes that are made from now on */
+	bool no_name; /* the registry of names is full, or the name is none */
+	uint32_t at;  /* given to nodes that are made from now on */
 };
 
 int query_builder_init(struct query_builder *b, enum rule_dialect dialect);
@@ -26,9 +27,8 @@ ir_ref build_bool(struct query_builder *b, bool v);
 ir_ref build_int(struct query_builder *b, int64_t v);
 ir_ref build_float(struct query_builder *b, double v);
 ir_ref build_str(struct query_builder *b, const char *p, size_t n);
-/* 0, and *too_many, when the registry of names is full or the name is none. */
 ir_ref build_field(struct query_builder *b, const char *name, size_t n, enum rule_type type, unsigned flags);
-/* Any other op, type and all left to the caller through build_node_at(). */
+/* Any other op; type and all else are left to the caller, through build_at(). */
 ir_ref build_node(struct query_builder *b, enum ir_op op, unsigned flags, const ir_ref *kids, size_t n);
 ir_ref build_call(struct query_builder *b, enum ir_fn fn, unsigned flags, const ir_ref *kids, size_t n);
 /* Valid until the next node is made. */

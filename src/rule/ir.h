@@ -14,6 +14,8 @@
  *    null does not match.
  *  - IR_ANY on a node: of fields that hold a list, any item may satisfy it. It stands on elastic's
  *    leaves. Without it a list is a value like others.
+ *  - and, or, not and the root take any value: null is null, false, 0, "" and the empty list are false, all others
+ * true.
  *  - There is one op for one meaning: `a != b` of a plain field is not(a == b), add() is IR_ADD,
  *    wildcard() and `:` are IR_LIKE.
  */
@@ -28,8 +30,8 @@
 
 /* What a stranger's rule may take. The parser says which one was passed. */
 enum {
-	RULE_TEXT_MAX = 1 << 18,   /* bytes of one query */
-	RULE_DEPTH_MAX = 64,       /* brackets, not, - and operators of different strength within each other */
+	RULE_TEXT_MAX = 1 << 18, /* bytes of one query */
+	RULE_DEPTH_MAX = 128,    /* brackets, not, - and operators within each other; and/or of any length count once */
 	RULE_NODES_MAX = 1 << 16,  /* of one query, those of its subqueries too */
 	RULE_LIST_MAX = 8192,      /* values of one list, arguments of one call, terms of one and/or */
 	RULE_STRING_MAX = 1 << 15, /* bytes of one string */
@@ -44,8 +46,9 @@ enum {
 };
 
 enum rule_dialect {
-	RULE_ELASTIC, /* EQL as Elasticsearch means it, with the endpoint's `as` and `descendant of` */
-	RULE_ENDGAME, /* the older reference */
+	RULE_ELASTIC,  /* EQL as Elasticsearch means it, and the endpoint's `[...] as e0` with e0.field */
+	RULE_ENDGAME,  /* the older reference */
+	RULE_ENDPOINT, /* elastic, and of endgame `descendant of [...]` and its sisters */
 };
 
 /* What a field is declared to hold, and what an expression results in. */

@@ -48,6 +48,8 @@ struct query_options {
 	const char *category_field;       /* NULL: event.category; endgame: event_type */
 	const char
 		*timestamp_field; /* NULL: @timestamp; always RULE_DATE in elastic, when the schema does not know it */
+	/* endgame: none of what was added later: : in~ like regex ?field runs ![ sample as $ and raw strings */
+	bool strict_endgame;
 	bool case_sensitive;      /* endgame: its other mode, in which == and in and functions do not fold */
 	bool implied_any;         /* a query may be a bare expression: any where it */
 	const char *implicit_key; /* a field that every sequence is joined by, before its own keys; NULL: none */

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rule/rule.h"
+#include "base/err.h"
+#include "rule/ast.h"
+#include "rule/lower.h"
+
+enum wanted { WANT_QUERY, WANT_CONDITION, WANT_VALUE };
+
+static int compile(const char *text, size_t n, enum wanted wanted, const struct query_options *options,
+		   struct diag *reterr_diag, struct query **ret_query)
+{
+	static const struct query_options defaults = { .dialect = RULE_ELASTIC };
+	auto_arena struct arena scratch;
+	struct ast_query *ast;
+	struct diag diag;
+	int r;
+
+	if (!options)
+		options = &defaults;
+	if (!reterr_diag)
+		reterr_diag = &diag;
+	*reterr_diag = (struct diag) { .line = 1, .column = 1 };
+	arena_init(&scratch, RULE_ARENA_MAX);
+	r = rule_parse(text, n, wanted != WANT_QUERY, options, &scratch, reterr_diag, &ast);
+	return r < 0 ? r : rule_lower(ast, text, n, options, wanted == WANT_VALUE, reterr_diag, ret_query);
+}
+
+int query_compile(const char *text, size_t n, const struct query_options *options, struct diag *reterr_diag,
+		  struct query **ret_query)
+{
+	return compile(text, n, WANT_QUERY, options, reterr_diag, ret_query);
+}
+
+int condition_compile(const char *text, size_t n, const struct query_options *options, struct diag *reterr_diag,
+		      struct query **ret_query)
+{
+	return compile(text, n, WANT_CONDITION, options, reterr_diag, ret_query);
+}
+
+int expression_compile(const char *text, size_t n, const struct query_options *options, struct diag *reterr_diag,
+		       struct query **ret_query)
+{
+	return compile(text, n, WANT_VALUE, options, reterr_diag, ret_query);
+}
