@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 #include <time.h>
 #include "base/err.h"
-#include "base/log.h"
 #include "store/segment/segment.h"
 
 #define SEGMENT_BYTES     (64ULL << 20)
@@ -122,8 +121,6 @@ static void write_block(struct store_writer *w, __u32 flags)
 	w->stats.last_error = r < 0 ? -r : errno;
 	if (w->fd >= 0)
 		(void)!ftruncate(w->fd, (off_t)w->bytes);
-	log_warning("records could not be written", "path=%s records=%llu why=\"%s\"", w->path, n,
-		    strerror(w->stats.last_error));
 	if (flags & BLOCK_KNOWN)
 		return;
 	w->stats.lost_full += n;
@@ -163,15 +160,13 @@ int store_writer_put(struct store_writer *w, const struct ev_head *rec)
 
 /* ---- segments --------------------------------------------------------------------------------------- */
 
-static void remove_segment(struct store_writer *w, __u64 number, const char *why)
+static void remove_segment(struct store_writer *w, __u64 number)
 {
 	char name[SEGMENT_NAME_MAX];
 
 	segment_name(number, name);
-	if (unlinkat(w->dir, name, 0))
-		return;
-	w->stats.removed++;
-	log_info("an old segment was removed", "path=%s/%s why=\"%s\"", w->path, name, why);
+	if (!unlinkat(w->dir, name, 0))
+		w->stats.removed++;
 }
 
 /* Removes the oldest segments until the bounds are kept. The one being written stays. */
@@ -197,7 +192,7 @@ static void keep_bounds(struct store_writer *w)
 		if ((w->fd >= 0 && numbers[i] == w->number) || fstatat(w->dir, name, &st, AT_SYMLINK_NOFOLLOW))
 			continue;
 		if (w->max_age_ns && now.tv_sec - st.st_mtim.tv_sec > (time_t)(w->max_age_ns / 1000000000)) {
-			remove_segment(w, numbers[i], "age");
+			remove_segment(w, numbers[i]);
 			continue;
 		}
 		sizes[i] = (__u64)st.st_size;
@@ -206,7 +201,7 @@ static void keep_bounds(struct store_writer *w)
 	for (size_t i = 0; i < n && w->max_bytes && sum > w->max_bytes; i++) {
 		if (!sizes[i])
 			continue;
-		remove_segment(w, numbers[i], "size");
+		remove_segment(w, numbers[i]);
 		sum -= sizes[i];
 	}
 }
