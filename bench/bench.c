@@ -13,7 +13,7 @@
 #include "base/err.h"
 #include "base/test.h"
 
-enum { STATUS_MAX = 4 << 20, SETTLE_MS = 300 };
+enum { STATUS_MAX = 4 << 20, SETTLE_MS = 300, AGENT_WORDS_MAX = 24 };
 
 static volatile sig_atomic_t stopped;
 static int failures;
@@ -212,10 +212,27 @@ void bench_sleep_ms(unsigned ms)
 
 /* ---- the agent -------------------------------------------------------------------------------------------- */
 
+/* `extra`, and then the words of BENCH_AGENT. */
+static const char *const *agent_words(const char *const *extra)
+{
+	static const char *words[AGENT_WORDS_MAX + 1];
+	static char text[1024];
+	const char *more = getenv("BENCH_AGENT");
+	size_t n = 0;
+
+	(void)snprintf(text, sizeof(text), "%s", more ? more : "");
+	while (extra && *extra && n < AGENT_WORDS_MAX)
+		words[n++] = *extra++;
+	for (char *at = NULL, *w = strtok_r(text, " ", &at); w && n < AGENT_WORDS_MAX; w = strtok_r(NULL, " ", &at))
+		words[n++] = w;
+	words[n] = NULL;
+	return words;
+}
+
 bool agent_up(struct e2e *a, const struct sandbox *sb, const char *const *extra)
 {
 	*a = (struct e2e) { .err_fd = -1 };
-	if (!e2e_start(a, sb, extra))
+	if (!e2e_start(a, sb, agent_words(extra)))
 		return false;
 	bench_sleep_ms(SETTLE_MS);
 	return !stopped;

@@ -71,7 +71,10 @@ void bench_sleep_ms(unsigned ms);
 
 /* ---- the agent --------------------------------------------------------------------------------- */
 
-/* Starts it on this sandbox and lets it settle. False: said why. */
+/*
+ * Starts it on this sandbox and lets it settle. False: said why. The words of BENCH_AGENT in the environment are
+ * arguments too: BENCH_AGENT="--set sensors.net.udp=false" tells what a part of it costs.
+ */
 bool agent_up(struct e2e *a, const struct sandbox *sb, const char *const *extra);
 void agent_down(struct e2e *a);
 /* Its status; *ret_root borrows from the document. */
