@@ -352,6 +352,7 @@ static int open_core(struct agent *a)
 				[RING_BULK] = rings->bulk,
 				[RING_PACKET] = rings->packet },
 		.budget_per_s = { [EV_NORMAL] = budgets->normal, [EV_BULK] = budgets->bulk },
+		.no_syscall_hooks = !top->syscall_hooks,
 	};
 	int r = scope_parse(top->scope, &a->scope);
 

@@ -37,7 +37,7 @@ static bool stage_open(struct stage *s, const struct sensor *const *sensors)
 {
 	const struct core_options core = { .ring_bytes = { 1 << 20, 1 << 20, 1 << 16 } };
 
-	*s = (struct stage) { .scope.cgroup_fd = -1 };
+	*s = (struct stage) { .scope = SCOPE_NONE };
 	if (!sandbox_open(&s->sb, SANDBOX_PLAIN))
 		return false;
 	s->options = calloc(1, sensor_process.options_size);

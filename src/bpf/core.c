@@ -270,6 +270,7 @@ int bpf_core_open(const struct core_options *options, const struct scope *scope,
 	}
 	c->scratch_fd = c->budgets_fd = c->reader_fd = c->scope_fd = c->sock_marks_fd = -1;
 	c->scope = scope;
+	c->no_syscall_hooks = options->no_syscall_hooks;
 
 	r = make_maps(c);
 	if (r < 0)

@@ -36,6 +36,7 @@ const char *cgroup_mount(void);
 struct core_options {
 	size_t ring_bytes[RING_COUNT];      /* rounded up to a power of two of pages */
 	__u32 budget_per_s[EV_CLASS_COUNT]; /* a cgroup, a second; 0: no bound */
+	bool no_syscall_hooks;              /* see bpf_core */
 };
 
 struct bpf_core {
@@ -44,6 +45,8 @@ struct bpf_core {
 	struct reader_state *reader; /* mapped */
 	struct core_config config;   /* what objects get as constants */
 	const struct scope *scope;   /* borrowed */
+	/* No variant that sits at system calls: every such program slows all of them, in the scope or not. */
+	bool no_syscall_hooks;
 };
 
 /* `scope` must outlive the core. */

@@ -202,9 +202,21 @@ static bool variant_possible(struct object *obj, const struct hook_variant *v, c
 	return any;
 }
 
+static bool is_at_syscalls(const struct bpf_object *bpf, const struct hook_variant *v)
+{
+	for (size_t i = 0; i < HOOK_PROG_MAX && v->progs[i]; i++) {
+		const struct bpf_program *p = bpf_object__find_program_by_name(bpf, bare(v->progs[i]));
+
+		if (p && !strncmp(bpf_program__section_name(p), "tp/syscalls/", strlen("tp/syscalls/")))
+			return true;
+	}
+	return false;
+}
+
 static void choose(struct object *obj, size_t hook, struct hook_state *st)
 {
 	const struct hook *h = &obj->spec->hooks[hook];
+	bool unwanted = false;
 
 	obj->variant[hook] = -1;
 	st->variant = -1;
@@ -216,6 +228,12 @@ static void choose(struct object *obj, size_t hook, struct hook_state *st)
 		const struct hook_variant *v = &h->variants[i];
 		const char *why = "";
 
+		if (obj->core->no_syscall_hooks && is_at_syscalls(obj->bpf, v)) {
+			if (!(st->tried & 1U << i))
+				add_why(st, bare(v->progs[0]), "syscall_hooks is false");
+			st->tried |= 1U << i;
+			unwanted = true;
+		}
 		if (st->tried & 1U << i)
 			continue;
 		if (variant_possible(obj, v, &why)) {
@@ -226,7 +244,7 @@ static void choose(struct object *obj, size_t hook, struct hook_state *st)
 		st->tried |= 1U << i;
 		add_why(st, bare(v->progs[0]), why);
 	}
-	st->status = HOOK_FAILED;
+	st->status = unwanted ? HOOK_OFF : HOOK_FAILED;
 }
 
 static void autoload(struct object *obj)

@@ -15,6 +15,10 @@ static const struct option top[] = {
 	OPTION(settings, scope, OPT_STR, "host",
 	       "what is watched: the whole host, a cgroup and all below it (cgroup:/PATH), or a network namespace "
 	       "(netns:NAME or netns:/PATH); outside of it nothing is recorded"),
+	OPTION(settings, syscall_hooks, OPT_BOOL, "true",
+	       "where the kernel allows nothing better, observe at system calls, which makes every system call of the "
+	       "host "
+	       "some 80 ns slower; false: such observations are off, and `shrike status` names them"),
 	OPTION(settings, stacks, OPT_MAP, "",
 	       "events that carry stacks, and which ones: an event's name and a list of kernel and user",
 	       .names = stack_words, .unit = "event", .live = true),

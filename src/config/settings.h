@@ -12,6 +12,7 @@
 /* Section "": the top of the file. */
 struct settings {
 	char *scope;
+	bool syscall_hooks;
 	struct option_map stacks; /* event kind -> bits of enum settings_stack */
 };
 

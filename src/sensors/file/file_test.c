@@ -1007,6 +1007,26 @@ TEST(patterns_that_cannot_be_kept_are_refused)
 	(void)options_start();
 }
 
+/* ---- system calls as the last resort ------------------------------------------------------------------------- */
+
+TEST(no_program_sits_at_system_calls_where_that_is_not_wanted)
+{
+	const struct core_options core = { .ring_bytes = { 1 << 16, 1 << 16, 1 << 16 }, .no_syscall_hooks = true };
+	auto_sandbox struct sandbox sb;
+	auto_observer struct observer ob = { 0 };
+	struct bpf_program *p;
+
+	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open_with(&ob, &sb, &sensor_file, NULL, &core))
+		return;
+	bpf_object__for_each_program (p, object_libbpf(ob.object))
+		check(bpf_program__fd(p) < 0 || strncmp(bpf_program__section_name(p), "tp/syscalls/", 12) != 0);
+	for (size_t i = 0; i < sensor_file.n_hooks; i++) {
+		check(ob.states[i].status != HOOK_FAILED);
+		if (strstr(ob.states[i].why, "syscall_hooks is false") && ob.states[i].status != HOOK_ATTACHED)
+			check_int(ob.states[i].status, HOOK_OFF);
+	}
+}
+
 /* ---- io_uring --------------------------------------------------------------------------------------------------- */
 
 /* One operation through a ring of its own, by the bare system calls: 0, -errno, or 1 where there is no io_uring. */
