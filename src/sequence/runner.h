@@ -81,9 +81,8 @@ struct runner_event {
 
 struct runner_slot {
 	bool missing;    /* the place of ![...]; the rest is not set */
-	bool is_current; /* the event that is being looked at: `handle` is what came with it */
+	bool is_current; /* the event that is being looked at: `handle` is what came with it, and was not kept */
 	uint64_t handle;
-	int64_t time_ns;
 };
 
 enum runner_kind {
@@ -100,6 +99,7 @@ struct runner_match {
 	const struct runner_query *query;
 	const struct runner_slot *slots;
 	size_t n_slots;
+	int64_t start_ns, end_ns; /* when the first and the last of its events happened; 0: of samples and rows */
 	const struct value *keys; /* join keys; of RUNNER_ROW those that were counted, none: all of them */
 	size_t n_keys;
 	bool counted; /* of count and unique_count: */
