@@ -619,6 +619,9 @@ const struct proto_number proto_numbers[] = {
 	{ 0xf001, 12, "process.known.traits", "uint32" },
 	{ 0xf001, 13, "process.namespace.mnt", "uint32" },
 	{ 0xf001, 14, "process.namespace.pid", "uint32" },
+	{ 0xf001, 15, "process.known.since", "fixed64" },
+	{ 0xf001, 16, "process.known.exec", "fixed64" },
+	{ 0xf001, 17, "process.known.entity", "uint64" },
 	{ 0xf002, 1, "shrike.cgroup.path", "string" },
 	{ 0xf003, 1, "user.name", "string" },
 };
