@@ -28,6 +28,7 @@ enum {
 	PARTS = 64,
 	ID_COUNT = 256 * EV_KIND_MAX, /* sensor bytes times record numbers */
 	READER_NAME_WORDS = RAW_READER_NAME_MAX / 8,
+	HEAD_WORDS = 3, /* of an entry, in which the record's length stands */
 };
 static const __u64 PADDING = ~0ULL;
 
@@ -367,13 +368,16 @@ static bool copy_out(struct raw_reader *r, __u64 *ret_size)
 	*ret_size = ring->size - at * 8;
 	if (r->words[0] == PADDING)
 		return !is_given_up(ring, r->pos);
+	/* Padding may be the ring's last words; when something else stands there by now, it is no head. */
+	if (at + HEAD_WORDS > ring->size / 8)
+		return false;
 	r->words[1] = load(&entry[1]);
 	r->words[2] = load(&entry[2]);
 	/* The length may be of something else by now: bound it before it leads anywhere. */
 	n = 1 + ((size_t)rec->len + 7) / 8;
 	if (rec->len > EV_LEN_MAX || at + n > ring->size / 8)
 		return false;
-	for (size_t i = 3; i < n; i++)
+	for (size_t i = HEAD_WORDS; i < n; i++)
 		r->words[i] = load(&entry[i]);
 	*ret_size = n * 8;
 	return !is_given_up(ring, r->pos);
