@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * set - which of many predicates are true of an event?
+ *
+ * A set is one program (predicate.h) and an index over it. For each predicate the builder looks for a choice
+ * of literals of which one must be there for the predicate to be true: process.name is "sh" or "bash", say. Of
+ * several choices the rarest is taken. For an event, each field that the index asks about is looked up once, and
+ * only predicates that one of whose literals is there are run. A predicate without such literals is always run.
+ *
+ * Predicates that use other events (predicate_uses_events()) do not belong in a set: what they ask for is null.
+ */
+#pragma once
+#include "predicate/predicate.h"
+
+struct predicate_set;
+struct predicate_set_builder;
+
+int predicate_set_builder_new(struct predicate_set_builder **ret_builder);
+void predicate_set_builder_free(struct predicate_set_builder *b);
+DEFINE_AUTO(predicate_set_builder)
+
+/* As program_add(): predicates that mean the same have one index. */
+int predicate_set_builder_add(struct predicate_set_builder *b, const struct query *q, ir_ref condition,
+			      const char *category, uint32_t *ret_index);
+/* The builder is empty afterwards in any case. */
+int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **ret_set);
+void predicate_set_free(struct predicate_set *set);
+DEFINE_AUTO(predicate_set)
+
+uint32_t predicate_set_count(const struct predicate_set *set);
+
+/* The indexes of all predicates that are true of in->ev, ascending; they stay until the scratch is used again. */
+size_t predicate_set_run(const struct predicate_set *set, const struct predicate_input *in, struct predicate_scratch *s,
+			 const uint32_t **ret_true);
+/* The program of the set, begun by predicate_set_run(): other expressions can be asked for the same event. */
+const struct program *predicate_set_program(const struct predicate_set *set);
+
+struct predicate_set_stats {
+	uint32_t predicates, always; /* always: those without literals */
+	uint32_t literals, fields;   /* of the index */
+	size_t bytes;
+};
+void predicate_set_stats(const struct predicate_set *set, struct predicate_set_stats *ret_stats);
+/* For people: the choice of literals of a predicate, as in process.name is "sh"; "" when there is none. */
+void predicate_set_explain(const struct predicate_set *set, uint32_t index, struct buf *out);
