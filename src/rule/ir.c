@@ -76,6 +76,12 @@ static const char *const op_names[] = {
 	[IR_LINEAGE] = "lineage",
 };
 
+/* Who wrote ?field means the same field. */
+static uint16_t meaning(const struct ir_node *n)
+{
+	return n->flags & (uint16_t)~IR_OPTIONAL;
+}
+
 /* ---- the same --------------------------------------------------------------------------- */
 
 static bool str_same(struct str a, struct str b)
@@ -134,7 +140,7 @@ bool ir_same(const struct query *qa, ir_ref ra, const struct query *qb, ir_ref r
 
 	if (qa == qb && ra == rb)
 		return true;
-	if (a->op != b->op || a->type != b->type || a->as != b->as || a->fn != b->fn || a->flags != b->flags ||
+	if (a->op != b->op || a->type != b->type || a->as != b->as || a->fn != b->fn || meaning(a) != meaning(b) ||
 	    a->n != b->n || !leaf_same(qa, a, qb, b))
 		return false;
 	for (uint32_t i = 0; i < a->n; i++)
@@ -181,7 +187,7 @@ uint64_t ir_hash(const struct query *q, ir_ref ref)
 {
 	const struct ir_node *n = ir_at(q, ref);
 	uint64_t h = mix(IR_HASH_SEED, (uint64_t)n->op | (uint64_t)n->type << 8 | (uint64_t)n->as << 16 |
-					       (uint64_t)n->fn << 24 | (uint64_t)n->flags << 32);
+					       (uint64_t)n->fn << 24 | (uint64_t)meaning(n) << 32);
 
 	h = leaf_hash(q, n, mix(h, n->n));
 	for (uint32_t i = 0; i < n->n; i++)

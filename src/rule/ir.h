@@ -89,7 +89,7 @@ enum ir_op {
 	IR_NEG,
 	/* Of two. IR_FOLD: letters' case does not count. `as` says how the operands are read. */
 	IR_EQ,
-	IR_NE,
+	IR_NE, /* not IR_EQ, of lists too: no item is equal */
 	IR_LT,
 	IR_LE,
 	IR_GT,

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 #include "base/arena.h"
 #include "rule/rule.h"
 
@@ -61,6 +62,16 @@ struct lexer {
 	struct arena *arena;
 	struct diag *diag;
 };
+
+static inline bool str_is(struct str s, const char *word)
+{
+	return s.n == strlen(word) && !memcmp(s.p, word, s.n);
+}
+
+static inline bool str_same(struct str a, struct str b)
+{
+	return a.n == b.n && !memcmp(a.p, b.p, a.n);
+}
 
 /* The next word. A negative errno: the diag says what is wrong. */
 int lex_next(struct lexer *lx, struct token *ret_token);

@@ -6,67 +6,23 @@
  * costs two frames of the stack; brackets are counted against RULE_DEPTH_MAX, and so is the depth of the tree.
  * Words such as like, any or maxspan are names where no operator can stand.
  */
-#include "rule/ast.h"
-#include <errno.h>
-#include <string.h>
-#include "base/err.h"
-#include "base/mem.h"
-#include "base/utf8.h"
+#include "rule/parse.h"
 
-struct parser {
-	struct lexer lx;
-	struct token t, before; /* the word that is looked at, and the one before it */
-	const struct query_options *options;
-	struct arena *arena;
-	unsigned depth, sub_depth, n_subqueries;
-};
-
-#define fail_at(p, where_at, where_len, ...)                                                                           \
-	diag_at((p)->lx.diag, (p)->lx.text, (p)->lx.n, (where_at), (where_len), __VA_ARGS__)
-#define fail_max(p, where_at, where_len, ...)                                                                          \
-	diag_fail((p)->lx.diag, -E2BIG, (p)->lx.text, (p)->lx.n, (where_at), (where_len), __VA_ARGS__)
-#define fail_here(p, ...) fail_at(p, (p)->t.at, (p)->t.len, __VA_ARGS__)
-
-static int no_memory(struct parser *p)
+int parse_no_memory(struct parser *p)
 {
 	return diag_fail(p->lx.diag, p->arena->taken >= RULE_ARENA_MAX / 2 ? -E2BIG : -ENOMEM, p->lx.text, p->lx.n,
 			 p->t.at, 0, "no memory left for the rule");
 }
 
-static bool is_endgame(const struct parser *p)
-{
-	return p->options->dialect == RULE_ENDGAME;
-}
-
-static bool is_strict(const struct parser *p)
-{
-	return is_endgame(p) && p->options->strict_endgame;
-}
-
 /* ---- words ------------------------------------------------------------------------------ */
 
-static int advance(struct parser *p)
+int parse_advance(struct parser *p)
 {
 	p->before = p->t;
 	return lex_next(&p->lx, &p->t);
 }
 
-static bool at(const struct parser *p, enum token_kind kind)
-{
-	return p->t.kind == kind;
-}
-
-static bool str_is(struct str s, const char *word)
-{
-	return s.n == strlen(word) && !memcmp(s.p, word, s.n);
-}
-
-static bool at_word(const struct parser *p, const char *word)
-{
-	return at(p, TOK_NAME) && !p->t.tilde && str_is(p->t.str, word);
-}
-
-static int expected(struct parser *p, const char *what)
+int parse_expected(struct parser *p, const char *what)
 {
 	char found[64];
 
@@ -74,9 +30,9 @@ static int expected(struct parser *p, const char *what)
 	return fail_here(p, "expected %s, found %s", what, found);
 }
 
-static int expect(struct parser *p, enum token_kind kind, const char *what)
+int parse_expect(struct parser *p, enum token_kind kind, const char *what)
 {
-	return at(p, kind) ? advance(p) : expected(p, what);
+	return at(p, kind) ? parse_advance(p) : parse_expected(p, what);
 }
 
 /* Words that are no field's name unless they stand in backticks. */
@@ -91,7 +47,7 @@ static bool is_reserved(struct str s)
 	return false;
 }
 
-static bool at_reserved(const struct parser *p)
+bool parse_at_reserved(const struct parser *p)
 {
 	return at(p, TOK_NAME) &&
 	       (is_reserved(p->t.str) || (is_endgame(p) && (str_is(p->t.str, "const") || str_is(p->t.str, "macro"))));
@@ -99,12 +55,12 @@ static bool at_reserved(const struct parser *p)
 
 /* ---- the tree --------------------------------------------------------------------------- */
 
-static int node_new(struct parser *p, enum ast_op op, const struct token *t, struct ast **ret_node)
+int parse_node(struct parser *p, enum ast_op op, const struct token *t, struct ast **ret_node)
 {
 	struct ast *a = arena_new(p->arena, struct ast);
 
 	if (!a)
-		return no_memory(p);
+		return parse_no_memory(p);
 	a->op = op;
 	a->depth = 1;
 	a->at = t->at;
@@ -143,23 +99,21 @@ static int enter(struct parser *p)
 	return 0;
 }
 
-static int parse_expression(struct parser *p, struct ast **ret_node);
 static int parse_operand(struct parser *p, struct ast **ret_node);
-static int parse_event(struct parser *p, struct ast_term *term);
 
 /* ---- names and fields ------------------------------------------------------------------- */
 
 /* One segment of a dotted name is at hand. */
 static int name_segment(struct parser *p, struct str *ret_segment)
 {
-	if (at_reserved(p))
+	if (parse_at_reserved(p))
 		return fail_here(p,
 				 "\"%.*s\" is a word of the language: a field of this name stands in backticks, `%.*s`",
 				 (int)p->t.str.n, p->t.str.p, (int)p->t.str.n, p->t.str.p);
 	if (!at(p, TOK_QUOTED) && !(at(p, TOK_NAME) && !p->t.tilde))
-		return expected(p, "a field's name");
+		return parse_expected(p, "a field's name");
 	*ret_segment = p->t.str;
-	return advance(p);
+	return parse_advance(p);
 }
 
 /* Appends ".segment". Names are short: copying them again for each segment costs nothing. */
@@ -171,7 +125,7 @@ static int name_append(struct parser *p, struct str *name, struct str segment)
 		return fail_max(p, p->before.at, p->before.len, "a field's name of more than %d bytes", FIELD_NAME_MAX);
 	to = arena_alloc(p->arena, name->n + segment.n + 2);
 	if (!to)
-		return no_memory(p);
+		return parse_no_memory(p);
 	memcpy(to, name->p, name->n);
 	to[name->n] = '.';
 	memcpy(to + name->n + 1, segment.p, segment.n);
@@ -187,7 +141,7 @@ static int name_rest(struct parser *p, struct str *name)
 	int r;
 
 	while (at(p, TOK_DOT)) {
-		r = advance(p);
+		r = parse_advance(p);
 		r = r < 0 ? r : name_segment(p, &segment);
 		r = r < 0 ? r : name_append(p, name, segment);
 		if (r < 0)
@@ -229,17 +183,17 @@ static int parse_steps(struct parser *p, struct ast **field)
 			return fail_here(
 				p, "items of a list cannot be picked by number: a test of a list is true when any "
 				   "item passes");
-		r = advance(p);
+		r = parse_advance(p);
 		if (r < 0)
 			return r;
 		if (p->t.i > INT32_MAX)
-			return expected(p, "the number of an item");
-		r = node_new(p, AST_ITEM, &p->t, &item);
+			return parse_expected(p, "the number of an item");
+		r = parse_node(p, AST_ITEM, &p->t, &item);
 		if (r < 0)
 			return r;
 		item->i = p->t.i;
-		r = advance(p);
-		r = r < 0 ? r : expect(p, TOK_RBRACKET, "\"]\"");
+		r = parse_advance(p);
+		r = r < 0 ? r : parse_expect(p, TOK_RBRACKET, "\"]\"");
 		r = r < 0 ? r : add_kid(p, item, *field);
 		if (r < 0)
 			return r;
@@ -247,8 +201,8 @@ static int parse_steps(struct parser *p, struct ast **field)
 		*field = item;
 		if (!at(p, TOK_DOT))
 			continue;
-		r = node_new(p, AST_MEMBER, &p->t, &member);
-		r = r < 0 ? r : advance(p);
+		r = parse_node(p, AST_MEMBER, &p->t, &member);
+		r = r < 0 ? r : parse_advance(p);
 		r = r < 0 ? r : name_segment(p, &member->str);
 		r = r < 0 ? r : name_rest(p, &member->str);
 		r = r < 0 ? r : add_kid(p, member, item);
@@ -269,21 +223,21 @@ static int parse_name(struct parser *p, struct ast **ret_node)
 	int r;
 
 	if ((optional || variable) && is_strict(p))
-		return expected(p, "a value");
+		return parse_expected(p, "a value");
 	if (optional || variable) {
-		r = advance(p);
+		r = parse_advance(p);
 		if (r < 0)
 			return r;
 	}
 	callable = at(p, TOK_NAME) && !optional && !variable;
-	r = node_new(p, AST_FIELD, &begin, &a);
+	r = parse_node(p, AST_FIELD, &begin, &a);
 	if (r < 0)
 		return r;
 	a->optional = optional;
-	if (callable && !at_reserved(p)) {
+	if (callable && !parse_at_reserved(p)) {
 		a->tilde = p->t.tilde;
 		a->str = p->t.str;
-		r = advance(p);
+		r = parse_advance(p);
 		if (r < 0)
 			return r;
 		if (at(p, TOK_LPAREN)) {
@@ -292,7 +246,7 @@ static int parse_name(struct parser *p, struct ast **ret_node)
 			return 0;
 		}
 		if (a->tilde)
-			return expected(p, "\"(\"");
+			return parse_expected(p, "\"(\"");
 	} else {
 		r = name_segment(p, &a->str);
 		if (r < 0)
@@ -322,7 +276,7 @@ static int parse_constant(struct parser *p, enum ast_op op, struct ast **ret_nod
 	struct ast *a = NULL;
 	int r;
 
-	r = node_new(p, op, &p->t, &a);
+	r = parse_node(p, op, &p->t, &a);
 	if (r < 0)
 		return r;
 	switch (op) {
@@ -342,7 +296,7 @@ static int parse_constant(struct parser *p, enum ast_op op, struct ast **ret_nod
 		break;
 	}
 	*ret_node = a;
-	r = advance(p);
+	r = parse_advance(p);
 	if (r < 0)
 		return r;
 	/* 1field: somebody meant a name. */
@@ -359,7 +313,7 @@ static int parse_list(struct parser *p, struct ast *a)
 	struct ast *kid = NULL;
 	int r;
 
-	r = advance(p);
+	r = parse_advance(p);
 	while (r >= 0 && !at(p, TOK_RPAREN)) {
 		r = parse_expression(p, &kid);
 		r = r < 0 ? r : add_kid(p, a, kid);
@@ -368,12 +322,12 @@ static int parse_list(struct parser *p, struct ast *a)
 		if (at(p, TOK_RPAREN))
 			break;
 		if (!at(p, TOK_COMMA))
-			return expected(p, "\",\" or \")\"");
-		r = advance(p);
+			return parse_expected(p, "\",\" or \")\"");
+		r = parse_advance(p);
 		if (r >= 0 && at(p, TOK_RPAREN) && !is_endgame(p))
-			return expected(p, "a value");
+			return parse_expected(p, "a value");
 	}
-	r = r < 0 ? r : advance(p);
+	r = r < 0 ? r : parse_advance(p);
 	if (r >= 0)
 		extend(p, a);
 	return r;
@@ -416,16 +370,16 @@ static int parse_lineage(struct parser *p, struct ast *a)
 	sub = arena_new(p->arena, struct ast_query);
 	term = arena_new(p->arena, struct ast_term);
 	if (!sub || !term)
-		return no_memory(p);
+		return parse_no_memory(p);
 	sub->kind = QUERY_EVENT;
 	sub->first = sub->last = term;
 	sub->n_terms = 1;
 	term->runs = 1;
-	r = advance(p);
-	r = r < 0 ? r : expect(p, TOK_LBRACKET, "\"[\"");
+	r = parse_advance(p);
+	r = r < 0 ? r : parse_expect(p, TOK_LBRACKET, "\"[\"");
 	sub->at = p->t.at;
 	r = r < 0 ? r : parse_event(p, term);
-	r = r < 0 ? r : expect(p, TOK_RBRACKET, "\"]\"");
+	r = r < 0 ? r : parse_expect(p, TOK_RBRACKET, "\"]\"");
 	if (r < 0)
 		return r;
 	sub->text = (struct str) { p->lx.text + sub->at, p->before.at - sub->at };
@@ -453,7 +407,7 @@ static int parse_methods(struct parser *p, struct ast **value)
 		r = lex_next(&p->lx, &p->t);
 		if (r < 0)
 			return r;
-		r = node_new(p, AST_CALL, &p->t, &call);
+		r = parse_node(p, AST_CALL, &p->t, &call);
 		if (r < 0)
 			return r;
 		call->str = p->t.str;
@@ -498,9 +452,9 @@ static int parse_primary(struct parser *p, struct ast **ret_node)
 		return parse_constant(p, AST_NULL, ret_node);
 	if (at(p, TOK_LPAREN)) {
 		r = enter(p);
-		r = r < 0 ? r : advance(p);
+		r = r < 0 ? r : parse_advance(p);
 		r = r < 0 ? r : parse_expression(p, &a);
-		r = r < 0 ? r : expect(p, TOK_RPAREN, "\")\"");
+		r = r < 0 ? r : parse_expect(p, TOK_RPAREN, "\")\"");
 		if (r < 0)
 			return r;
 		p->depth--;
@@ -509,7 +463,7 @@ static int parse_primary(struct parser *p, struct ast **ret_node)
 		return 0;
 	}
 	if (!at(p, TOK_NAME) && !at(p, TOK_QUOTED) && !at(p, TOK_QUESTION) && !at(p, TOK_DOLLAR))
-		return expected(p, "a value");
+		return parse_expected(p, "a value");
 	r = parse_name(p, &a);
 	if (r < 0)
 		return r;
@@ -536,9 +490,9 @@ static int parse_signed(struct parser *p, struct ast **ret_node)
 
 	for (; at(p, TOK_MINUS) || at(p, TOK_PLUS); signs++) {
 		if (is_endgame(p) && signs)
-			return expected(p, "a value behind the sign");
+			return parse_expected(p, "a value behind the sign");
 		negative ^= at(p, TOK_MINUS);
-		r = advance(p);
+		r = parse_advance(p);
 		if (r < 0)
 			return r;
 	}
@@ -565,14 +519,14 @@ static int parse_signed(struct parser *p, struct ast **ret_node)
 		}
 		return 0;
 	}
-	r = node_new(p, negative ? AST_NEG : AST_ADD, &sign, &neg);
+	r = parse_node(p, negative ? AST_NEG : AST_ADD, &sign, &neg);
 	if (r < 0)
 		return r;
 	if (!negative) {
 		/* +x: 0 + x, which is x and a number. */
 		struct ast *zero = NULL;
 
-		r = node_new(p, AST_INT, &sign, &zero);
+		r = parse_node(p, AST_INT, &sign, &zero);
 		r = r < 0 ? r : add_kid(p, neg, zero);
 		if (r < 0)
 			return r;
@@ -597,7 +551,7 @@ static int parse_set(struct parser *p, struct ast **value, bool *ret_found)
 		struct lexer mark = p->lx;
 		struct token not_word = p->t, before = p->before;
 
-		r = advance(p);
+		r = parse_advance(p);
 		if (r < 0)
 			return r;
 		negated = at(p, TOK_NAME) && str_is(p->t.str, "in");
@@ -620,13 +574,13 @@ static int parse_set(struct parser *p, struct ast **value, bool *ret_found)
 		return 0;
 	if (is_strict(p) && (op != AST_IN || p->t.tilde))
 		return fail_here(p, "this operator is not of the dialect endgame as it was");
-	r = node_new(p, op, &begin, &a);
+	r = parse_node(p, op, &begin, &a);
 	if (r < 0)
 		return r;
 	a->tilde = p->t.tilde;
 	a->negated = negated;
 	r = add_kid(p, a, *value);
-	r = r < 0 ? r : advance(p);
+	r = r < 0 ? r : parse_advance(p);
 	if (r < 0)
 		return r;
 	if (at(p, TOK_LPAREN)) {
@@ -639,7 +593,7 @@ static int parse_set(struct parser *p, struct ast **value, bool *ret_found)
 			return fail_at(p, bracket.at, p->before.at + p->before.len - bracket.at,
 				       "expected at least one value between the brackets");
 	} else if (op == AST_IN) {
-		return expected(p, "\"(\"");
+		return parse_expected(p, "\"(\"");
 	} else {
 		r = parse_signed(p, &kid);
 		r = r < 0 ? r : add_kid(p, a, kid);
@@ -695,7 +649,7 @@ static int parse_level(struct parser *p, int level, struct ast **ret_node)
 	for (;;) {
 		enum ast_op op = AST_NULL;
 
-		if (level <= LEVEL_COMPARE && !compared && left->op != AST_NOT) {
+		if (level <= LEVEL_COMPARE && !compared && (left->op != AST_NOT || left->bracketed)) {
 			r = parse_set(p, &left, &found);
 			if (r < 0)
 				return r;
@@ -712,12 +666,12 @@ static int parse_level(struct parser *p, int level, struct ast **ret_node)
 		if (left->op == op && (op == AST_AND || op == AST_OR) && !left->bracketed) {
 			a = left;
 		} else {
-			r = node_new(p, op, &p->t, &a);
+			r = parse_node(p, op, &p->t, &a);
 			r = r < 0 ? r : add_kid(p, a, left);
 			if (r < 0)
 				return r;
 		}
-		r = advance(p);
+		r = parse_advance(p);
 		r = r < 0 ? r : parse_level(p, here + 1, &right);
 		r = r < 0 ? r : add_kid(p, a, right);
 		if (r < 0)
@@ -741,8 +695,8 @@ static int parse_operand(struct parser *p, struct ast **ret_node)
 	while (at_word(p, "not")) {
 		if (++nots >= RULE_DEPTH_MAX)
 			return fail_max(p, p->t.at, p->t.len, "nested deeper than %d", RULE_DEPTH_MAX);
-		r = node_new(p, AST_NOT, &p->t, &a);
-		r = r < 0 ? r : advance(p);
+		r = parse_node(p, AST_NOT, &p->t, &a);
+		r = r < 0 ? r : parse_advance(p);
 		if (r < 0)
 			return r;
 		a->kid = outer; /* a stack for now: the innermost is made last and needed first */
@@ -762,7 +716,7 @@ static int parse_operand(struct parser *p, struct ast **ret_node)
 	return r;
 }
 
-static int parse_expression(struct parser *p, struct ast **ret_node)
+int parse_expression(struct parser *p, struct ast **ret_node)
 {
 	int r;
 
@@ -770,469 +724,4 @@ static int parse_expression(struct parser *p, struct ast **ret_node)
 	r = r < 0 ? r : parse_level(p, LEVEL_OR, ret_node);
 	p->depth--;
 	return r;
-}
-
-/* ---- queries ---------------------------------------------------------------------------- */
-
-/* any where ..., "category" where ... */
-static int parse_event(struct parser *p, struct ast_term *term)
-{
-	int r;
-
-	term->at = p->t.at;
-	if (at_reserved(p) || (!at(p, TOK_NAME) && !at(p, TOK_QUOTED) && !at(p, TOK_STRING)) || p->t.tilde)
-		return expected(p, "an event category (process, file, any, ...)");
-	term->category_at = p->t.at;
-	term->category_len = p->t.len;
-	if (!at_word(p, "any"))
-		term->category = p->t.str;
-	r = advance(p);
-	if (r < 0)
-		return r;
-	if (!at_word(p, "where"))
-		return expected(p, "\"where\" behind the event category");
-	r = advance(p);
-	r = r < 0 ? r : parse_expression(p, &term->condition);
-	if (r >= 0)
-		term->len = p->before.at + p->before.len - term->at;
-	return r;
-}
-
-/* by a, b: at "by", or nothing. The older reference allows a comma behind the last. */
-static int parse_keys(struct parser *p, struct ast_keys *keys)
-{
-	struct ast *key = NULL;
-	int r;
-
-	if (!at_word(p, "by"))
-		return 0;
-	r = advance(p);
-	do {
-		r = r < 0 ? r : parse_expression(p, &key);
-		if (r < 0)
-			return r;
-		if (keys->n >= RULE_KEYS_MAX)
-			return fail_max(p, key->at, key->len, "more than %d keys to join by", RULE_KEYS_MAX);
-		if (keys->last)
-			keys->last->next = key;
-		else
-			keys->first = key;
-		keys->last = key;
-		keys->n++;
-		if (!at(p, TOK_COMMA))
-			return 0;
-		r = advance(p);
-	} while (r < 0 || !is_endgame(p) || (!at(p, TOK_LBRACKET) && !at(p, TOK_END)));
-	return 0;
-}
-
-/* with runs=3, behind a term; the word "with" is at hand. */
-static int parse_runs(struct parser *p, struct ast_term *term)
-{
-	int r;
-
-	if (is_strict(p))
-		return expected(p, "\"[\"");
-	r = advance(p);
-	if (r < 0)
-		return r;
-	if (!at_word(p, "runs"))
-		return expected(p, "runs=N behind \"with\" (maxspan stands before the first \"[\")");
-	r = advance(p);
-	r = r < 0 ? r : expect(p, TOK_ASSIGN, "\"=\"");
-	if (r < 0)
-		return r;
-	if (!at(p, TOK_INT) || p->t.i < 1)
-		return expected(p, "a number from 1 on");
-	if (p->t.i > RULE_RUNS_MAX)
-		return fail_max(p, p->t.at, p->t.len, "at most %d runs", RULE_RUNS_MAX);
-	term->runs = (unsigned)p->t.i;
-	return advance(p);
-}
-
-/* fork, fork=true, fork=false */
-static int parse_fork(struct parser *p, struct ast_term *term, bool first)
-{
-	struct token word = p->t;
-	int r;
-
-	r = advance(p);
-	if (r < 0)
-		return r;
-	term->fork = true;
-	if (at(p, TOK_ASSIGN)) {
-		r = advance(p);
-		if (r < 0)
-			return r;
-		if (!at_word(p, "true") && !at_word(p, "false"))
-			return expected(p, "true or false");
-		term->fork = at_word(p, "true");
-		r = advance(p);
-	}
-	if (r >= 0 && term->fork && first)
-		return fail_at(p, word.at, word.len, "the first term has nothing before it to fork from");
-	return r;
-}
-
-enum term_place { TERM_FIRST, TERM_LATER, TERM_UNTIL };
-
-/* [...], ![...], and what follows: by, with runs, fork, as. */
-static int parse_term(struct parser *p, enum query_kind kind, enum term_place place, struct ast_term **ret_term)
-{
-	struct ast_term *term = arena_new(p->arena, struct ast_term);
-	bool is_fork = false;
-	int r;
-
-	if (!term)
-		return no_memory(p);
-	term->runs = 1;
-	term->missing = at(p, TOK_MISSING);
-	if (term->missing && (kind != QUERY_SEQUENCE || place == TERM_UNTIL || is_strict(p)))
-		return fail_here(p, "![...] stands only among the terms of a sequence");
-	if (!term->missing && !at(p, TOK_LBRACKET))
-		return expected(p, "\"[\"");
-	r = advance(p);
-	r = r < 0 ? r : parse_event(p, term);
-	r = r < 0 ? r : expect(p, TOK_RBRACKET, "an operator or \"]\"");
-	/* The references disagree on the order of what follows, so any order is fine. */
-	while (r >= 0) {
-		if (at_word(p, "by") && !term->keys.n) {
-			r = parse_keys(p, &term->keys);
-		} else if (at_word(p, "with") && term->runs == 1 && kind == QUERY_SEQUENCE && place != TERM_UNTIL) {
-			r = parse_runs(p, term);
-		} else if (at_word(p, "fork") && !is_fork && is_endgame(p) && kind == QUERY_SEQUENCE) {
-			is_fork = true;
-			r = parse_fork(p, term, place == TERM_FIRST);
-		} else if (at_word(p, "as") && !term->alias.p && kind == QUERY_SEQUENCE && place != TERM_UNTIL &&
-			   !is_strict(p)) {
-			r = advance(p);
-			if (r >= 0 && (!at(p, TOK_NAME) || at_reserved(p) || p->t.tilde))
-				return expected(p, "a name for what the term matches");
-			term->alias = p->t.str;
-			r = r < 0 ? r : advance(p);
-		} else {
-			break;
-		}
-	}
-	*ret_term = term;
-	return r;
-}
-
-/* with maxspan=5m, at "with". */
-static int parse_maxspan(struct parser *p, uint64_t *ret_ns)
-{
-	static const struct {
-		const char *unit;
-		uint64_t ns;
-	} units[] = {
-		{ "ms", 1000000ULL },      { "s", 1000000000ULL },     { "m", 60000000000ULL },
-		{ "h", 3600000000000ULL }, { "d", 86400000000000ULL },
-	};
-	struct token number;
-	int r;
-
-	r = advance(p);
-	if (r < 0)
-		return r;
-	if (!at_word(p, "maxspan"))
-		return expected(p, "maxspan=TIME (runs=N stands behind a term)");
-	r = advance(p);
-	r = r < 0 ? r : expect(p, TOK_ASSIGN, "\"=\"");
-	if (r < 0)
-		return r;
-	number = p->t;
-	if (at(p, TOK_FLOAT))
-		return fail_here(p, "maxspan is a whole number of ms, s, m, h or d");
-	if (!at(p, TOK_INT) || number.i <= 0)
-		return expected(p, "a time such as 30s, 5m, 1h");
-	r = advance(p);
-	if (r < 0)
-		return r;
-	for (size_t i = 0; i < countof(units); i++) {
-		if (!at_word(p, units[i].unit))
-			continue;
-		if (__builtin_mul_overflow((uint64_t)number.i, units[i].ns, ret_ns) || *ret_ns > INT64_MAX)
-			return fail_at(p, number.at, number.len, "this time is too long");
-		return advance(p);
-	}
-	return expected(p, "a unit of time: ms, s, m, h or d");
-}
-
-static int check_missing(struct parser *p, const struct ast_query *q)
-{
-	unsigned positive = 0, missing = 0;
-
-	for (const struct ast_term *t = q->first; t; t = t->next) {
-		positive += !t->missing;
-		missing += t->missing;
-	}
-	if (missing && !q->maxspan_ns)
-		return fail_at(p, q->at, q->len,
-			       "a sequence with ![...] needs \"with maxspan=...\": how long is missing?");
-	if (!positive)
-		return fail_at(p, q->at, q->len, "a sequence needs at least one term that is not missing");
-	return 0;
-}
-
-static int check_keys(struct parser *p, const struct ast_query *q)
-{
-	const struct ast_term *first = q->first;
-
-	for (const struct ast_term *t = first->next;; t = t->next) {
-		if (!t)
-			t = q->until;
-		if (!t)
-			break;
-		if (t->keys.n != first->keys.n)
-			return fail_at(p, t->at, t->len,
-				       "%u join keys here, %u at the first term: every term has as many", t->keys.n,
-				       first->keys.n);
-		if (t == q->until)
-			break;
-	}
-	if (q->keys.n + first->keys.n > RULE_KEYS_MAX)
-		return fail_max(p, first->at, first->len, "more than %d keys to join by", RULE_KEYS_MAX);
-	if (q->kind == QUERY_SAMPLE && !is_endgame(p) && !(q->keys.n + first->keys.n))
-		return fail_at(p, q->at, q->len, "a sample needs something to join by");
-	return 0;
-}
-
-/* sequence, sample or join, at its word. */
-static int parse_terms(struct parser *p, struct ast_query *q)
-{
-	enum { SAMPLE_TERMS_MAX = 5 };
-	struct ast_term *term;
-	unsigned steps = 0;
-	int r;
-
-	r = advance(p);
-	r = r < 0 ? r : parse_keys(p, &q->keys);
-	if (r < 0)
-		return r;
-	if (at_word(p, "with") && q->kind == QUERY_SEQUENCE) {
-		r = parse_maxspan(p, &q->maxspan_ns);
-		if (r < 0)
-			return r;
-		if (at_word(p, "by") && !q->keys.n) {
-			if (!is_endgame(p))
-				return fail_here(p, "\"by\" stands before \"with maxspan\"");
-			r = parse_keys(p, &q->keys);
-			if (r < 0)
-				return r;
-		}
-	}
-	do {
-		r = parse_term(p, q->kind, q->n_terms ? TERM_LATER : TERM_FIRST, &term);
-		if (r < 0)
-			return r;
-		if (q->n_terms >= RULE_STAGES_MAX)
-			return fail_max(p, term->at, term->len, "more than %d terms", RULE_STAGES_MAX);
-		if (q->last)
-			q->last->next = term;
-		else
-			q->first = term;
-		q->last = term;
-		q->n_terms++;
-		steps += term->runs;
-	} while (at(p, TOK_LBRACKET) || at(p, TOK_MISSING));
-	if (at_word(p, "until") && q->kind != QUERY_SAMPLE) {
-		r = advance(p);
-		r = r < 0 ? r : parse_term(p, q->kind, TERM_UNTIL, &q->until);
-		if (r < 0)
-			return r;
-	}
-	if (steps < 2)
-		return fail_at(p, q->at, q->len, "at least two terms are needed, or one with runs=2");
-	if (q->kind == QUERY_SAMPLE && !is_endgame(p) && q->n_terms > SAMPLE_TERMS_MAX)
-		return fail_max(p, q->at, q->len, "at most %d terms of a sample", SAMPLE_TERMS_MAX);
-	r = check_keys(p, q);
-	return r < 0 ? r : check_missing(p, q);
-}
-
-/* Arguments stand between commas; in the older reference blanks will do. */
-static int parse_pipe_arguments(struct parser *p, struct ast_pipe *pipe)
-{
-	struct ast *a = NULL;
-	int r;
-
-	while (!at(p, TOK_END) && !at(p, TOK_PIPE)) {
-		r = parse_expression(p, &a);
-		if (r < 0)
-			return r;
-		if (pipe->n >= RULE_KEYS_MAX)
-			return fail_max(p, a->at, a->len, "more than %d arguments of a pipe", RULE_KEYS_MAX);
-		if (pipe->last)
-			pipe->last->next = a;
-		else
-			pipe->first = a;
-		pipe->last = a;
-		pipe->n++;
-		if (at(p, TOK_COMMA)) {
-			r = advance(p);
-			if (r < 0)
-				return r;
-			if (at(p, TOK_END) || at(p, TOK_PIPE))
-				return expected(p, "a value behind \",\"");
-		} else if (!is_endgame(p) && !at(p, TOK_END) && !at(p, TOK_PIPE)) {
-			return expected(p, "\"|\" or the end");
-		}
-	}
-	return 0;
-}
-
-static int parse_pipe(struct parser *p, struct ast_pipe *pipe)
-{
-	static const struct {
-		const char *name;
-		enum query_pipe_kind kind;
-		unsigned min, max;
-		bool elastic;
-	} pipes[] = {
-		{ "head", PIPE_HEAD, 0, 1, true },
-		{ "tail", PIPE_TAIL, 0, 1, true },
-		{ "filter", PIPE_FILTER, 1, 1, false },
-		{ "count", PIPE_COUNT, 0, RULE_KEYS_MAX, false },
-		{ "unique", PIPE_UNIQUE, 1, RULE_KEYS_MAX, false },
-		{ "unique_count", PIPE_UNIQUE_COUNT, 1, RULE_KEYS_MAX, false },
-		{ "sort", PIPE_SORT, 1, RULE_KEYS_MAX, false },
-	};
-	int r;
-
-	for (size_t i = 0; i < countof(pipes); i++) {
-		if (!at_word(p, pipes[i].name))
-			continue;
-		if (!pipes[i].elastic && !is_endgame(p))
-			return fail_here(p, "the pipe %s is of the dialect endgame; here there are head and tail",
-					 pipes[i].name);
-		pipe->kind = pipes[i].kind;
-		pipe->at = p->t.at;
-		pipe->len = p->t.len;
-		r = advance(p);
-		r = r < 0 ? r : parse_pipe_arguments(p, pipe);
-		if (r < 0)
-			return r;
-		if (pipe->n < pipes[i].min || pipe->n > pipes[i].max || (!is_endgame(p) && pipe->n != 1))
-			return fail_at(p, pipe->at, pipe->len, "%s wants %s", pipes[i].name,
-				       pipes[i].max == 1 ? "one argument" : "something to look at");
-		return 0;
-	}
-	return expected(p, is_endgame(p) ? "a pipe: head, tail, filter, count, unique, unique_count, sort"
-					 : "a pipe: head or tail");
-}
-
-static int parse_pipes(struct parser *p, struct ast_query *q)
-{
-	struct ast_pipe **end = &q->pipes, *pipe;
-	int r;
-
-	while (at(p, TOK_PIPE)) {
-		if (q->n_pipes >= RULE_PIPES_MAX)
-			return fail_max(p, p->t.at, p->t.len, "more than %d pipes", RULE_PIPES_MAX);
-		pipe = arena_new(p->arena, struct ast_pipe);
-		if (!pipe)
-			return no_memory(p);
-		r = advance(p);
-		r = r < 0 ? r : parse_pipe(p, pipe);
-		if (r < 0)
-			return r;
-		*end = pipe;
-		end = &pipe->next;
-		q->n_pipes++;
-	}
-	return 0;
-}
-
-/* Does "category where" begin here? Else it is a bare expression. */
-static bool looks_like_event(const struct parser *p)
-{
-	struct lexer ahead = p->lx;
-	struct diag ignored;
-	struct token next;
-	bool found;
-
-	ahead.diag = &ignored;
-	found = lex_next(&ahead, &next) >= 0 && next.kind == TOK_NAME && str_is(next.str, "where");
-	err_clear();
-	return found;
-}
-
-static int parse_single(struct parser *p, struct ast_query *q)
-{
-	struct ast_term *term = arena_new(p->arena, struct ast_term);
-	struct token begin = p->t;
-	int r;
-
-	if (!term)
-		return no_memory(p);
-	term->runs = 1;
-	q->first = q->last = term;
-	q->n_terms = 1;
-	if (q->kind == QUERY_CONDITION || (p->options->implied_any && !looks_like_event(p))) {
-		term->at = begin.at;
-		/* "| head 3": of everything. */
-		if (q->kind == QUERY_EVENT && at(p, TOK_PIPE)) {
-			r = node_new(p, AST_BOOL, &begin, &term->condition);
-			if (r >= 0)
-				term->condition->b = true;
-			return r;
-		}
-		r = parse_expression(p, &term->condition);
-		term->len = p->before.at + p->before.len - term->at;
-		return r;
-	}
-	return parse_event(p, term);
-}
-
-static int parse_query(struct parser *p, bool expression, struct ast_query *q)
-{
-	int r;
-
-	q->at = p->t.at;
-	q->len = p->t.len;
-	q->kind = expression                              ? QUERY_CONDITION
-		  : at_word(p, "sequence")                ? QUERY_SEQUENCE
-		  : at_word(p, "sample") && !is_strict(p) ? QUERY_SAMPLE
-		  : at_word(p, "join")                    ? QUERY_JOIN
-							  : QUERY_EVENT;
-	if (q->kind == QUERY_JOIN && !is_endgame(p))
-		return fail_here(p, "\"join\" is of the dialect endgame: write \"sequence\" or \"sample\"");
-	if (q->kind == QUERY_CONDITION || q->kind == QUERY_EVENT)
-		r = parse_single(p, q);
-	else
-		r = parse_terms(p, q);
-	if (r >= 0 && !expression)
-		r = parse_pipes(p, q);
-	if (r < 0)
-		return r;
-	if (!at(p, TOK_END))
-		return expected(p, expression ? "an operator or the end" : "an operator, \"|\" or the end");
-	return 0;
-}
-
-int rule_parse(const char *text, size_t n, bool expression, const struct query_options *options, struct arena *arena,
-	       struct diag *diag, struct ast_query **ret_query)
-{
-	struct parser p = {
-		.lx = { .text = text, .n = n, .options = options, .arena = arena, .diag = diag },
-		.options = options,
-		.arena = arena,
-	};
-	struct ast_query *q = arena_new(arena, struct ast_query);
-	size_t good;
-	int r;
-
-	if (n > RULE_TEXT_MAX)
-		return fail_max(&p, 0, 0, "a rule of more than %d bytes", RULE_TEXT_MAX);
-	good = utf8_good(text, n);
-	if (good < n)
-		return fail_at(&p, good, 1, "this is no UTF-8");
-	if (!q)
-		return no_memory(&p);
-	r = advance(&p);
-	r = r < 0 ? r : parse_query(&p, expression, q);
-	if (r < 0)
-		return r;
-	q->text = (struct str) { text, n };
-	*ret_query = q;
-	return 0;
 }

@@ -22,7 +22,7 @@ static int compile(const char *text, size_t n, enum wanted wanted, const struct 
 	*reterr_diag = (struct diag) { .line = 1, .column = 1 };
 	arena_init(&scratch, RULE_ARENA_MAX);
 	r = rule_parse(text, n, wanted != WANT_QUERY, options, &scratch, reterr_diag, &ast);
-	return r < 0 ? r : rule_lower(ast, text, n, options, wanted == WANT_VALUE, reterr_diag, ret_query);
+	return r < 0 ? r : rule_lower(ast, text, n, options, wanted == WANT_VALUE, &scratch, reterr_diag, ret_query);
 }
 
 int query_compile(const char *text, size_t n, const struct query_options *options, struct diag *reterr_diag,
