@@ -4,6 +4,7 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/mem.h"
+#include "context/packet.event.h"
 #include "context/state.h"
 #include "sensors/process/process.event.h"
 
@@ -368,6 +369,25 @@ static const struct field user_fields[] = {
 	FIELD(ev_user, name, "user.name", FT_STR, "name of the user"),
 };
 
+static const struct field_name tcp_flags[] = {
+	{ 1 << 0, "fin" }, { 1 << 1, "syn" }, { 1 << 2, "rst" }, { 1 << 3, "psh" }, { 1 << 4, "ack" },
+	{ 1 << 5, "urg" }, { 1 << 6, "ece" }, { 1 << 7, "cwr" }, { 0, NULL },
+};
+
+static const struct field packet_fields[] = {
+	FLOW_FIELDS(ev_packet),
+	FIELD(ev_packet, bytes, "network.bytes", FT_U32, "length of the packet on the wire"),
+	FIELD(ev_packet, tcp_flags, "network.tcp.flags", FT_FLAGS, "flags of a TCP segment", .names = tcp_flags,
+	      .zero_is_absent = true),
+	FIELD(ev_packet, is_fragment, "network.fragment", FT_BOOL, "a fragment, and not the first: it has no ports"),
+	FIELD(ev_packet, ethertype, "network.ethertype", FT_HEX, "protocol that the link carries",
+	      .zero_is_absent = true),
+	FIELD(ev_packet, link_type, "network.capture.link_type", FT_U16,
+	      "sort of link, as files of captures number it"),
+	FIELD(ev_packet, interface, "network.capture.interface", FT_U32, "interface of the capture, from 0"),
+	FIELD(ev_packet, data, "network.packet", FT_BYTES, "the packet, as much of it as was captured"),
+};
+
 const struct event_kind context_kinds[] = {
 	{ EV_KNOWN, "process.known", "ev_known", sizeof(struct ev_known), EV_NORMAL, "process", "info", "known",
 	  "a process that runs already, as the agent found it", known_fields, countof(known_fields) },
@@ -375,5 +395,7 @@ const struct event_kind context_kinds[] = {
 	  "the path of a cgroup, as the agent found it", cgroup_fields, countof(cgroup_fields) },
 	{ EV_USER, "user.known", "ev_user", sizeof(struct ev_user), EV_NORMAL, "iam", "info", "known",
 	  "the name of a user, as the agent found it", user_fields, countof(user_fields) },
+	{ EV_PACKET_CAPTURED, "packet.captured", "ev_packet", sizeof(struct ev_packet), EV_PACKET, "network", "info",
+	  "captured", "a packet of a capture that is replayed", packet_fields, countof(packet_fields) },
 };
 const size_t context_n_kinds = countof(context_kinds);

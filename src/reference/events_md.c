@@ -140,7 +140,7 @@ static void write_context_kinds(struct buf *out)
 	buf_str(out,
 		"\n## The agent's own\n\n"
 		"What the agent found out by looking, as records of their own: processes that were there before it,\n"
-		"paths of cgroups, names of users.\n");
+		"paths of cgroups, names of users; and packets of a capture that is replayed.\n");
 	for (size_t i = 0; i < context_n_kinds; i++)
 		write_kind(&context_kinds[i], out);
 }
