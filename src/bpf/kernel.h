@@ -313,6 +313,13 @@ struct bpf_iter__task {
 	struct task_struct *task;
 };
 
+struct bpf_iter__task_file {
+	struct bpf_iter_meta *meta;
+	struct task_struct *task;
+	unsigned int fd;
+	struct file *file;
+};
+
 struct linux_binprm {
 	struct file *file, *executable;
 	const char *filename, *interp;

@@ -459,6 +459,24 @@ bool object_hook_is_at_cgroup(const struct object *obj, size_t hook)
 	return false;
 }
 
+/* An iterator looks at all that is there once, now. What it writes, if anything, is nobody's. */
+static struct bpf_link *run_iterator(struct bpf_program *p)
+{
+	struct bpf_link *link = bpf_program__attach_iter(p, NULL);
+	auto_close int fd = link ? bpf_iter_create(bpf_link__fd(link)) : -1;
+	char nothing[256];
+	ssize_t n = -1;
+
+	if (!link)
+		return NULL;
+	while (fd >= 0 && ((n = read(fd, nothing, sizeof(nothing))) > 0 || (n < 0 && errno == EAGAIN)))
+		;
+	if (n == 0)
+		return link;
+	(void)bpf_link__destroy(link);
+	return NULL;
+}
+
 static struct bpf_link *attach_prog(struct object *obj, struct bpf_program *p)
 {
 	const char *section = bpf_program__section_name(p), *target;
@@ -475,6 +493,8 @@ static struct bpf_link *attach_prog(struct object *obj, struct bpf_program *p)
 		fd_closep(&root);
 		return link;
 	}
+	if (starts(section, "iter/", &target))
+		return run_iterator(p);
 	return bpf_program__attach(p);
 }
 

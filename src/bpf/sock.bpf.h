@@ -6,7 +6,7 @@
  * The owner is written down with the socket (socket storage, one map that all objects share)
  * when a process makes, connects, listens on or accepts it; the kernel frees it with the
  * socket, and hands a listener's to the connections it takes. The net sensor writes, everybody
- * reads. No mark: the socket is older than the agent, or nobody watched; then only its
+ * reads. No mark: nobody watched when it was made, and no process had it open when the sensor began; then only its
  * cgroup and network namespace are known.
  */
 #pragma once

@@ -10,6 +10,7 @@ enum sock_flag {
 	SOCK_MARK_PASSIVE = 1 << 3,     /* the peer connected to us */
 	SOCK_MARK_INHERITED = 1 << 4,   /* `owner` is the listener's: accept() was not seen yet */
 	SOCK_MARK_TOLD = 1 << 5,        /* the outcome of the last connect() is recorded */
+	SOCK_MARK_OLDER = 1 << 6,       /* found when the sensor began: who began its connection is not known */
 };
 
 struct sock_mark {

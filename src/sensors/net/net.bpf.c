@@ -58,6 +58,11 @@ struct {
 
 /* ---- addresses -------------------------------------------------------------------------- */
 
+static __always_inline bool family_is_ip(__u16 family)
+{
+	return family == KERNEL_AF_INET || family == KERNEL_AF_INET6;
+}
+
 static __always_inline bool addr_is_v4(const struct ev_addr *a)
 {
 	const __u32 *w = (const __u32 *)a->bytes;
@@ -131,7 +136,11 @@ static __always_inline void flow_local_of(const struct sock *sk, struct ev_flow 
 
 static __always_inline __u8 mark_direction(const struct sock_mark *m)
 {
-	return !m ? FLOW_UNKNOWN : m->flags & SOCK_MARK_PASSIVE ? FLOW_INGRESS : FLOW_EGRESS;
+	if (!m)
+		return FLOW_UNKNOWN;
+	if (m->flags & SOCK_MARK_PASSIVE)
+		return FLOW_INGRESS;
+	return m->flags & SOCK_MARK_OLDER ? FLOW_UNKNOWN : FLOW_EGRESS;
 }
 
 /* ---- marks -------------------------------------------------------------------------------- */
@@ -175,6 +184,39 @@ static __always_inline void mark_settle(struct sock_mark *m)
 	m->owner = *owner;
 	m->flags &= ~(__u32)SOCK_MARK_INHERITED;
 	(void)bpf_map_delete_elem(&accepted, &cookie);
+}
+
+/*
+ * Sockets that were there before: read once, when all else is attached. Of several processes that share one, the first
+ * in the order of pids is taken for its owner. A listener's mark goes on to the connections that it takes from now on.
+ */
+SEC("iter/task_file")
+int older_iter(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	struct sock_mark *m;
+	struct socket *socket;
+	struct sock *sk;
+	bool ours;
+
+	if (!task || !file)
+		return 0;
+	ours = task_is_agent(task);
+	if (!ours && !scope_has(task->cgroups->dfl_cgrp, task->nsproxy->net_ns->ns.inum))
+		return 0;
+	socket = bpf_sock_from_file(file);
+	sk = socket ? socket->sk : NULL;
+	if (!sk || !family_is_ip(sk->__sk_common.skc_family) || mark_of(sk))
+		return 0;
+	m = mark_make(sk);
+	if (!m)
+		return 0;
+	head_fill(&m->owner, task);
+	m->cookie = bpf_get_socket_cookie(sk);
+	m->flags = SOCK_MARK_OLDER | (ours ? SOCK_MARK_AGENT : 0);
+	hook_count(HOOK_OLDER, ours);
+	return 0;
 }
 
 /* ---- TCP: connections and listeners ------------------------------------------------------- */
@@ -569,8 +611,7 @@ static __always_inline int accept_returned(struct sys_exit *ctx)
 	if (!sk)
 		return 0;
 	family = BPF_CORE_READ(sk, __sk_common.skc_family);
-	if ((family != KERNEL_AF_INET && family != KERNEL_AF_INET6) ||
-	    BPF_CORE_READ(sk, sk_protocol) != KERNEL_IPPROTO_TCP)
+	if (!family_is_ip(family) || BPF_CORE_READ(sk, sk_protocol) != KERNEL_IPPROTO_TCP)
 		return 0;
 	cookie = (__u64)BPF_CORE_READ(sk, __sk_common.skc_cookie.counter);
 	head_save(&owner);

@@ -186,6 +186,11 @@ static const struct hook hooks[] = {
 			     "a name given to a unix socket",
 			     { { .progs = { "unix_bind_fexit" } },
 			       { .progs = { "unix_bind_exit" }, .cannot = unix_syscall_cost } } },
+	[HOOK_OLDER] = { "older-sockets",
+			 "whose the sockets are that are older than the agent, looked up once",
+			 { { .progs = { "older_iter" },
+			     .cannot = "of several processes that share a socket, the first is named" } },
+			 .extra = true },
 };
 _Static_assert(countof(hooks) == NET_HOOK_COUNT, "a row for each hook");
 
@@ -359,7 +364,7 @@ static int net_exercise(size_t hook)
 	case HOOK_UNIX_BIND:
 		return exercise_unix();
 	}
-	/* A retransmission wants a packet lost. */
+	/* A retransmission wants a packet lost; what is looked up once does not fire again. */
 	return -EOPNOTSUPP;
 }
 

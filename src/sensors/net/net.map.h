@@ -15,6 +15,7 @@ enum net_hook {
 	HOOK_OWNER,
 	HOOK_UNIX_CONNECT,
 	HOOK_UNIX_BIND,
+	HOOK_OLDER, /* the last: what is made while the others attach has its mark by then */
 	NET_HOOK_COUNT
 };
 
