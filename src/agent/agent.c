@@ -14,6 +14,7 @@
 #include "agent/control.h"
 #include "agent/manager.h"
 #include "agent/pipeline.h"
+#include "agent/recorder.h"
 #include "agent/schema.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -35,6 +36,7 @@ struct agent {
 	struct scope scope;
 	struct bpf_core *core;
 	struct pipeline *pipeline;
+	struct recorder *recorder;
 	struct manager *manager;
 	struct control *control;
 	pthread_mutex_t lock; /* of reloads, and of what follows */
@@ -190,6 +192,8 @@ void agent_status(struct agent *a, struct control *asked, struct buf *out)
 	manager_status(a->manager, out);
 	buf_char(out, ',');
 	pipeline_status(a->pipeline, out);
+	buf_str(out, ",\"record\":");
+	recorder_status(a->recorder, out);
 	buf_str(out, ",\"streams\":");
 	control_status(asked, out);
 	buf_str(out, "}\n");
@@ -198,6 +202,11 @@ void agent_status(struct agent *a, struct control *asked, struct buf *out)
 struct streams *agent_streams(struct agent *a)
 {
 	return pipeline_streams(a->pipeline);
+}
+
+struct pipeline *agent_pipeline(struct agent *a)
+{
+	return a->pipeline;
 }
 
 bool agent_has_sensor(struct agent *a, const char *name)
@@ -364,6 +373,7 @@ static int open_core(struct agent *a)
 static int open_pipeline(struct agent *a)
 {
 	const struct settings_bus *bus = config_section(a->config, "bus");
+	const struct settings_raw *raw = config_section(a->config, "raw");
 	const struct pipeline_options options = {
 		.bus = { .shards = bus->shards,
 			 .queue_bytes = bus->queue,
@@ -371,6 +381,7 @@ static int open_pipeline(struct agent *a)
 			 .mark_ns = 10 * NS_PER_MS },
 		.context = { .limits = *(const struct context_limits *)config_section(a->config, "context"),
 			     .core = a->core },
+		.raw_ring_bytes = raw->ring ? settings_ring_bytes(raw->ring, SETTINGS_RAW_RING_MIN) : 0,
 	};
 
 	return pipeline_open(a->core, &options, &a->pipeline);
@@ -442,6 +453,8 @@ static int start(struct agent *a)
 		return r;
 	/* Attached first, then seeded: the other way round, what begins between the two is never known. */
 	r = pipeline_start(a->pipeline);
+	if (r == 0 && config_is_enabled(a->config, "record"))
+		r = recorder_open(a->pipeline, config_section(a->config, "record"), &a->recorder);
 	if (r < 0)
 		return r;
 	manager_exercise(a->manager);
@@ -456,6 +469,10 @@ static void stop(struct agent *a)
 	control_free(take(a->control));
 	/* First the programs, so that nothing more comes; then what came is drained and delivered. */
 	manager_free(take(a->manager));
+	recorder_settle(a->recorder);
+	if (a->pipeline)
+		pipeline_settle(a->pipeline);
+	recorder_free(take(a->recorder));
 	pipeline_free(take(a->pipeline));
 	bpf_core_free(take(a->core));
 	scope_close(&a->scope);

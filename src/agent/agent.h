@@ -21,8 +21,8 @@ int agent_run(const struct agent_options *options);
 /* ---- for the control socket: any thread ---------------------------------------------------- */
 
 struct agent;
-
 struct control;
+struct pipeline;
 /* The answer to {"cmd":"status"}, one line. `asked` is the socket that it came through. */
 void agent_status(struct agent *agent, struct control *asked, struct buf *out);
 /*
@@ -33,6 +33,7 @@ void agent_status(struct agent *agent, struct control *asked, struct buf *out);
  */
 int agent_reload(struct agent *agent, const char *const *sets, size_t n_sets, struct buf *out);
 struct streams *agent_streams(struct agent *agent);
+struct pipeline *agent_pipeline(struct agent *agent);
 bool agent_has_sensor(struct agent *agent, const char *name);
 /* Run statistics of the kernel, for as long as anyone wants them. */
 int agent_statistics(struct agent *agent, bool on);

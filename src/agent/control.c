@@ -9,6 +9,8 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include "agent/agent.h"
+#include "agent/pipeline.h"
+#include "agent/recorder.h"
 #include "agent/stream.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -153,12 +155,15 @@ static int check_filter(const struct json_node *f)
 	return 0;
 }
 
-static int compile_filter(const struct json_node *request, struct filter **ret_filter)
+/* What the request's filter says. `names` has room for FILTER_KINDS_MAX, and all of it is the request's. */
+static int read_filter(const struct json_node *request, const char **names, struct filter_spec *ret_spec)
 {
 	const struct json_node *f = json_get(request, "filter"), *kinds = f ? json_get(f, "kinds") : NULL, *name;
 	int r = f ? check_filter(f) : 0;
-	const char *names[FILTER_KINDS_MAX];
-	struct filter_spec spec = {
+
+	if (r < 0)
+		return r;
+	*ret_spec = (struct filter_spec) {
 		.kinds = names,
 		.pid = (__u32)get_number(f, "pid"),
 		.descendants = get_bool(f, "descendants"),
@@ -167,13 +172,19 @@ static int compile_filter(const struct json_node *request, struct filter **ret_f
 		.path = get_text(f, "path"),
 		.address = get_text(f, "address"),
 	};
-
-	if (r < 0)
-		return r;
 	if (kinds)
 		for (const struct json_node *v = json_first(kinds, &name); v; v = json_next(kinds, v, &name))
-			names[spec.n_kinds++] = v->s;
-	return filter_compile(&spec, ret_filter);
+			names[ret_spec->n_kinds++] = v->s;
+	return 0;
+}
+
+static int compile_filter(const struct json_node *request, struct filter **ret_filter)
+{
+	const char *names[FILTER_KINDS_MAX];
+	struct filter_spec spec;
+	int r = read_filter(request, names, &spec);
+
+	return r < 0 ? r : filter_compile(&spec, ret_filter);
 }
 
 static bool has_hung_up(const struct client *c)
@@ -246,6 +257,40 @@ static int do_events(struct client *c, const struct json_node *request)
 	n = snprintf(end, sizeof(end), "{\"shrike\":{\"stream\":{\"end\":true,\"sent\":%llu,\"lost\":%llu}}}\n",
 		     counts.sent, counts.lost);
 	return r < 0 ? r : send_all(c, end, (size_t)n);
+}
+
+static bool capture_is_over(void *arg)
+{
+	const struct client *c = arg;
+
+	return c->control->stop || has_hung_up(c);
+}
+
+/* What follows the answer is a segment; the end of the connection is its end. */
+static int do_record(struct client *c, const struct json_node *request)
+{
+	struct pipeline *pipeline = agent_pipeline(c->control->agent);
+	const char *names[FILTER_KINDS_MAX];
+	struct capture_spec spec = {
+		.max_ns = get_number(request, "for_ms") * 1000000,
+		.max_records = get_number(request, "records"),
+		.is_over = capture_is_over,
+		.arg = c,
+	};
+	AUTO(filter) filter = NULL;
+	int r = read_filter(request, names, &spec.filter);
+
+	/* Compiled here only to tell what is wrong with it, as long as there can be an answer. */
+	if (r == 0)
+		r = filter_compile(&spec.filter, &filter);
+	if (r == 0 && !pipeline_raw(pipeline))
+		r = err_new(-ENOTSUP, "there is no raw ring to record from: set raw.ring in the configuration");
+	if (r < 0)
+		return answer_error(c, err_trail());
+	r = answer_ok(c);
+	if (r == 0 && recorder_capture(pipeline, &spec, c->fd) < 0 && !has_hung_up(c))
+		log_warning("a recording for a client ended early", "pid=%d why=\"%s\"", (int)c->peer.pid, err_trail());
+	return -EPIPE;
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------ */
@@ -365,6 +410,8 @@ static int handle(struct client *c, const struct json_node *request)
 		return do_status(c);
 	if (!strcmp(cmd, "events"))
 		return do_events(c, request);
+	if (!strcmp(cmd, "record"))
+		return do_record(c, request);
 	if (!strcmp(cmd, "statistics"))
 		return do_statistics(c, get_bool(request, "on"));
 	if (!strcmp(cmd, "on") || !strcmp(cmd, "off"))

@@ -14,6 +14,9 @@
  *                                             stand {"shrike":{"stream":{"lost":N}}}: this client was
  *                                             slow, and N events went by. It ends with
  *                                             {"shrike":{"stream":{"end":true,"sent":N,"lost":N}}}
+ *   {"cmd":"record", "for_ms":N, "records":N, "filter":FILTER}
+ *                                             {"ok":true}, then a segment (store/store.h) until one of the bounds is
+ *                                             reached or the client shuts its side down, then the end of the connection
  *   {"cmd":"on","sensor":NAME}  {"cmd":"off","sensor":NAME}
  *   {"cmd":"set","sensor":NAME,"options":{"key":"value as in YAML"}}
  *   {"cmd":"reload"}                          reads the configuration again; {"ok":true,"changed":[...]}
@@ -35,6 +38,11 @@
  *       "kinds":[{"name":"..","class":"critical","seen":N,"sent":N,"filtered":N,"lost_ring":N,"lost_budget":N,"error":N}]}],
  *    "rings":[{"name":"critical","bytes":N,"used":N,"records":N}],
  *    "reader":{"records":N,"malformed":N,"unknown":N,"wakeups":N},
+ *    "raw":{"capacity":N,"used":N,"puts":N,"put_bytes":N,"overwritten":N,"per_s":N,
+ *           "readers":[{"name":"..","cursor":N,"lag":N,"read":N,"lost":N}],
+ *           "kinds":[{"name":"..","puts":N,"per_s":N}]},             or null
+ *    "record":{"folder":"..","records":N,"record_bytes":N,"written_bytes":N,"segments":N,"removed":N,
+ *              "lost_ring":N,"lost_disk":N,"error":".." or null},    or null
  *    "bus":{"shards":N,"put":N,"delivered":N,"waits":N,"queued_bytes":N,"queue_bytes":N,
  *           "lost":{"critical":N,"normal":N,"bulk":N,"packet":N}},
  *    "context":{"<metric>":N,...},

@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include "base/err.h"
+#include "base/json.h"
 #include "engines/engine.h"
 
 enum { ENGINES_MAX = 64 };
@@ -271,6 +272,11 @@ int pipeline_start(struct pipeline *p)
 	return reader_open(p->core, &sink, &p->reader);
 }
 
+void pipeline_settle(struct pipeline *p)
+{
+	reader_free(take(p->reader));
+}
+
 void pipeline_free(struct pipeline *p)
 {
 	if (!p)
@@ -319,6 +325,57 @@ static void reader_status(struct pipeline *p, struct buf *out)
 		   c.latency_max_ns);
 }
 
+static void raw_readers_status(const struct raw_ring *ring, struct buf *out)
+{
+	struct raw_reader_metrics m;
+	bool any = false;
+
+	for (unsigned i = 0; i < RAW_RING_READERS_MAX; i++) {
+		if (!raw_ring_reader_metrics(ring, i, &m))
+			continue;
+		buf_str(out, any ? ",{\"name\":" : "{\"name\":");
+		(void)json_write_str(out, m.name, strlen(m.name));
+		buf_printf(out, ",\"cursor\":%llu,\"lag\":%llu,\"read\":%llu,\"lost\":%llu}", m.cursor, m.lag, m.read,
+			   m.lost);
+		any = true;
+	}
+}
+
+static void raw_kinds_status(const struct raw_ring *ring, struct buf *out)
+{
+	const struct event_kind *kind;
+	struct raw_kind_metrics m;
+	bool any = false;
+
+	for (size_t i = 0; (kind = event_kind_at(i)); i++) {
+		raw_ring_kind_metrics(ring, kind->id, &m);
+		if (!m.puts)
+			continue;
+		buf_printf(out, "%s{\"name\":\"%s\",\"puts\":%llu,\"per_s\":%llu}", any ? "," : "", kind->name, m.puts,
+			   m.per_s);
+		any = true;
+	}
+}
+
+static void raw_status(struct pipeline *p, struct buf *out)
+{
+	struct raw_ring_metrics m;
+
+	if (!p->raw) {
+		buf_str(out, ",\"raw\":null");
+		return;
+	}
+	raw_ring_metrics(p->raw, &m);
+	buf_printf(out,
+		   ",\"raw\":{\"capacity\":%llu,\"used\":%llu,\"puts\":%llu,\"put_bytes\":%llu,\"overwritten\":%llu,"
+		   "\"per_s\":%llu,\"readers\":[",
+		   m.capacity, m.used, m.puts, m.put_bytes, m.overwritten, m.per_s);
+	raw_readers_status(p->raw, out);
+	buf_str(out, "],\"kinds\":[");
+	raw_kinds_status(p->raw, out);
+	buf_str(out, "]}");
+}
+
 static void bus_status(struct pipeline *p, struct buf *out)
 {
 	struct bus_counts c;
@@ -351,6 +408,7 @@ static void context_status(struct pipeline *p, struct buf *out)
 void pipeline_status(struct pipeline *p, struct buf *out)
 {
 	reader_status(p, out);
+	raw_status(p, out);
 	bus_status(p, out);
 	context_status(p, out);
 }

@@ -27,6 +27,8 @@ struct pipeline;
 int pipeline_open(const struct bpf_core *core, const struct pipeline_options *options, struct pipeline **ret_pipeline);
 /* Makes older processes known, then begins to drain the rings. */
 int pipeline_start(struct pipeline *p);
+/* Drains the rings for the last time: nothing is put any more, and nobody may ask. */
+void pipeline_settle(struct pipeline *p);
 /* Drains, delivers, then ends the threads. */
 void pipeline_free(struct pipeline *p);
 DEFINE_AUTO(pipeline)
@@ -51,7 +53,7 @@ enum { PIPELINE_KNOWN_MAX = 512 << 20 };
 int pipeline_known(struct pipeline *p, struct buf *out, __u64 *ret_cursor);
 /* Are older processes known exactly, or (without an iterator in the kernel) to 10 ms? */
 bool pipeline_seed_is_exact(const struct pipeline *p);
-/* The "rings", "reader", "bus" and "context" members of the status answer. */
+/* The "rings", "reader", "raw", "bus" and "context" members of the status answer. */
 void pipeline_status(struct pipeline *p, struct buf *out);
 
 /* For tests and benchmarks: what the reader does with one record and at the end of a batch. */

@@ -66,6 +66,23 @@ static const struct option health[] = {
 		  .max = 86400000000000, .live = true),
 };
 
+static const struct option raw[] = {
+	OPTION(settings_raw, ring, OPT_BYTES, "16MiB",
+	       "memory for the newest events as the kernel wrote them, for recordings and the export API; rounded up "
+	       "to "
+	       "a power of two; 0: none, and neither of those",
+	       .max = 64ULL << 30),
+};
+
+static const struct option record[] = {
+	OPTION(settings_record, folder, OPT_PATH, "/var/lib/shrike/record", "where the segments are written"),
+	OPTION(settings_record, size, OPT_BYTES, "1GiB", "most that the folder may hold: the oldest segments go",
+	       .min = 16 << 20),
+	OPTION_AS(settings_record, "age", age_ns, OPT_DURATION, "0s", "segments older than this go; 0: no bound"),
+	OPTION(settings_record, segment, OPT_BYTES, "64MiB", "size of one segment; at most an eighth of the folder's",
+	       .min = 1 << 20, .max = 4ULL << 30),
+};
+
 #define SECTION(p, rows_, s, text)                                                                                     \
 	{ .path = (p), .summary = (text), .rows = (rows_), .n_rows = countof(rows_), .size = sizeof(struct s) }
 
@@ -75,6 +92,14 @@ const struct config_section settings_sections[] = {
 	SECTION("rings", rings, settings_rings, "memory in which the kernel hands over events"),
 	SECTION("budgets", budgets, settings_budgets, "how much one cgroup may say before the rest is only counted"),
 	SECTION("bus", bus, settings_bus, "the way of events inside the agent"),
+	SECTION("raw", raw, settings_raw, "the newest events, as the kernel wrote them"),
+	{ .path = "record",
+	  .summary = "all events, written to disk as they come; see docs/recording.md",
+	  .rows = record,
+	  .n_rows = countof(record),
+	  .size = sizeof(struct settings_record),
+	  .can_disable = true,
+	  .off_by_default = true },
 	SECTION("health", health, settings_health, "how the agent watches itself"),
 };
 const size_t settings_n_sections = countof(settings_sections);
@@ -108,26 +133,39 @@ static void check_scope(const struct config *config, struct config_report *repor
 	}
 }
 
-static void check_ring(const struct config *config, struct config_report *report, const struct option *row,
-		       uint64_t bytes)
+uint64_t settings_ring_bytes(uint64_t bytes, uint64_t least)
 {
-	auto_buf struct buf said = { .max = 64 };
-	uint64_t up = (uint64_t)sysconf(_SC_PAGESIZE);
+	uint64_t up = least;
 
 	while (up < bytes)
 		up *= 2;
+	return up;
+}
+
+static void check_ring(const struct config *config, struct config_report *report, const char *section,
+		       const struct option *row, uint64_t bytes, uint64_t least)
+{
+	auto_buf struct buf said = { .max = 64 };
+	uint64_t up = settings_ring_bytes(bytes, least);
+
 	if (up == bytes)
 		return;
 	option_print_number(row, up, &said);
-	config_problem(config, report, true, "rings", row->name, "not a power of two: %s is taken", buf_text(&said));
+	config_problem(config, report, true, section, row->name, "not a power of two: %s is taken", buf_text(&said));
 }
 
 void settings_check(const struct config *config, struct config_report *report)
 {
 	const struct settings_rings *r = config_section(config, "rings");
+	const struct settings_raw *newest = config_section(config, "raw");
 	const uint64_t bytes[] = { r->critical, r->bulk, r->packet };
 
 	check_scope(config, report);
 	for (size_t i = 0; i < countof(bytes); i++)
-		check_ring(config, report, &rings[i], bytes[i]);
+		check_ring(config, report, "rings", &rings[i], bytes[i], (uint64_t)sysconf(_SC_PAGESIZE));
+	if (newest->ring)
+		check_ring(config, report, "raw", &raw[0], newest->ring, SETTINGS_RAW_RING_MIN);
+	else if (config_is_enabled(config, "record"))
+		config_problem(config, report, false, "raw", "ring",
+			       "a recording is read from this ring: switch one of both off");
 }

@@ -42,10 +42,26 @@ struct settings_bus {
 	uint64_t wait_ns; /* `wait` */
 };
 
+/* Section "raw". */
+struct settings_raw {
+	uint64_t ring; /* bytes, a power of two; 0: none */
+};
+
+/* Section "record". */
+struct settings_record {
+	char *folder;
+	uint64_t size, segment; /* bytes */
+	uint64_t age_ns;        /* `age`; 0: no bound */
+};
+
 /* Section "health". */
 struct settings_health {
 	uint64_t canary_ns; /* `canary`; 0: never */
 };
+
+enum { SETTINGS_RAW_RING_MIN = 256 << 10 };
+/* What a ring's size is rounded up to: `least` times a power of two. */
+uint64_t settings_ring_bytes(uint64_t bytes, uint64_t least);
 
 extern const struct config_section settings_sections[];
 extern const size_t settings_n_sections;

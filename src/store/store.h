@@ -109,6 +109,8 @@ bool store_is_segment(const char *path);
 struct store_writer_options {
 	const char *path; /* a folder, which is made, or with single_file a file, which must not exist */
 	bool single_file;
+	bool stream; /* one segment goes to `fd`, a pipe or socket, which stays the caller's; path is only its name */
+	int fd;
 	__u64 segment_bytes; /* a file ends when it is so long; 0: 64 MiB */
 	__u64 max_bytes;     /* of the folder: the oldest segments go; 0: no bound */
 	__u64 max_age_ns;    /* since a segment ended; 0: no bound */

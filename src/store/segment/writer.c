@@ -14,7 +14,8 @@ enum { CHECK_EVERY_S = 60, AGE_PARTS = 8 };
 
 struct store_writer {
 	char *path;
-	bool single_file, begun_once;
+	bool single_file, stream, begun_once;
+	int stream_fd;
 	__u64 segment_bytes, max_bytes, max_age_ns;
 	int dir, fd; /* fd -1: no segment */
 	__u64 number;
@@ -57,7 +58,9 @@ int store_writer_open(const struct store_writer_options *o, struct store_writer 
 	if (!w)
 		return err_new(-ENOMEM, "no memory for a recording");
 	w->fd = w->dir = -1;
-	w->single_file = o->single_file;
+	w->single_file = o->single_file || o->stream;
+	w->stream = o->stream;
+	w->stream_fd = o->fd;
 	w->max_bytes = o->max_bytes;
 	w->max_age_ns = o->max_age_ns;
 	w->segment_bytes = o->segment_bytes ? o->segment_bytes : SEGMENT_BYTES;
@@ -81,10 +84,12 @@ int store_writer_open(const struct store_writer_options *o, struct store_writer 
 
 /* ---- blocks --------------------------------------------------------------------------------------- */
 
-static bool write_all(int fd, const char *p, size_t n, __u64 at)
+static bool write_all(const struct store_writer *w, const char *p, size_t n)
 {
+	__u64 at = w->bytes;
+
 	while (n) {
-		ssize_t r = pwrite(fd, p, n, (off_t)at);
+		ssize_t r = w->stream ? write(w->fd, p, n) : pwrite(w->fd, p, n, (off_t)at);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -111,7 +116,7 @@ static void write_block(struct store_writer *w, __u32 flags)
 	r = block_make(w->maker, flags, w->block_lost, &w->out);
 	if (r == 0 && w->out.failed)
 		r = -ENOMEM;
-	if (r == 0 && w->fd >= 0 && write_all(w->fd, w->out.data, w->out.len, w->bytes)) {
+	if (r == 0 && w->fd >= 0 && write_all(w, w->out.data, w->out.len)) {
 		w->bytes += w->out.len;
 		w->stats.written_bytes += w->out.len;
 		w->stats.blocks++;
@@ -119,7 +124,9 @@ static void write_block(struct store_writer *w, __u32 flags)
 		return;
 	}
 	w->stats.last_error = r < 0 ? -r : errno;
-	if (w->fd >= 0)
+	if (w->stream)
+		fd_closep(&w->fd);
+	else if (w->fd >= 0)
 		(void)!ftruncate(w->fd, (off_t)w->bytes);
 	if (flags & BLOCK_KNOWN)
 		return;
@@ -222,7 +229,8 @@ static void end_segment(struct store_writer *w)
 	write_block(w, 0);
 	if (w->fd < 0)
 		return;
-	(void)fdatasync(w->fd);
+	if (!w->stream)
+		(void)fdatasync(w->fd);
 	fd_closep(&w->fd);
 	w->number++;
 }
@@ -242,9 +250,11 @@ static int create(struct store_writer *w)
 	char name[SEGMENT_NAME_MAX];
 	const int flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW;
 
-	if (w->single_file)
+	if (w->stream) {
+		w->fd = fcntl(w->stream_fd, F_DUPFD_CLOEXEC, 3);
+	} else if (w->single_file) {
 		w->fd = open(w->path, flags, 0600);
-	else {
+	} else {
 		segment_name(w->number, name);
 		w->fd = openat(w->dir, name, flags, 0600);
 	}
@@ -258,6 +268,8 @@ static void take_back(struct store_writer *w)
 	char name[SEGMENT_NAME_MAX];
 
 	fd_closep(&w->fd);
+	if (w->stream)
+		return;
 	segment_name(w->number, name);
 	(void)(w->single_file ? unlink(w->path) : unlinkat(w->dir, name, 0));
 }
@@ -289,14 +301,15 @@ int store_writer_begin(struct store_writer *w, const struct store_origin *origin
 		r = create(w);
 	if (r < 0)
 		return r;
-	if (!write_all(w->fd, w->out.data, w->out.len, 0)) {
+	w->begun_once = true;
+	w->began_s = time(NULL);
+	w->bytes = 0;
+	if (!write_all(w, w->out.data, w->out.len)) {
 		w->stats.last_error = errno;
 		r = err_sys(errno, "write a segment in %s", w->path);
 		take_back(w);
 		return r;
 	}
-	w->begun_once = true;
-	w->began_s = time(NULL);
 	w->bytes = w->out.len;
 	w->stats.written_bytes += w->out.len;
 	w->stats.segments++;
