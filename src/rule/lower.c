@@ -48,8 +48,8 @@ static int existence(struct lowering *lo, const struct ast *a, ir_ref kid, bool 
 {
 	int r;
 
-	if (lower_is_null(lo, kid))
-		return lower_made(lo, a, build_bool(&lo->b, !is_there), ret_ref);
+	if (ir_is_const(lower_node(lo, kid)))
+		return lower_made(lo, a, build_bool(&lo->b, lower_is_null(lo, kid) != is_there), ret_ref);
 	r = typed(lo, a, build_node(&lo->b, IR_IS_NULL, 0, &kid, 1), RULE_BOOLEAN, ret_ref);
 	return r < 0 || !is_there ? r : negate(lo, a, *ret_ref, ret_ref);
 }
@@ -129,7 +129,8 @@ static int compare(struct lowering *lo, const struct ast *a, bool wants_conditio
 		return r;
 	if (equality && lower_is_null(lo, kids[1]))
 		return existence(lo, a, kids[0], op == IR_NE, ret_ref);
-	if (equality && lower_is_null(lo, kids[0]))
+	/* What is null beside a constant stays unknown: only a value can be looked for. */
+	if (equality && lower_is_null(lo, kids[0]) && !ir_is_const(lower_node(lo, kids[1])))
 		return existence(lo, a, kids[1], op == IR_NE, ret_ref);
 	if (lower_is_null(lo, kids[0]) || lower_is_null(lo, kids[1]))
 		return lower_made(lo, a, build_null(&lo->b), ret_ref);
