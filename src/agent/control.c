@@ -14,6 +14,7 @@
 #include "agent/stream.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "base/peer.h"
 #include "base/log.h"
 #include "config/option.h"
 #include "context/file_hash.h"
@@ -477,28 +478,6 @@ static void *client_main(void *arg)
 	return NULL;
 }
 
-/* As the kernel kept it when the peer connected: looking its pid up would ask whoever has that pid by now. */
-static bool in_group(const struct control *ctl, int fd, const struct ucred *peer)
-{
-	auto_free gid_t *groups = NULL;
-	socklen_t len = 0;
-
-	if (ctl->group == (gid_t)-1)
-		return false;
-	if (peer->gid == ctl->group)
-		return true;
-	/* The first call says how much room is wanted. */
-	if (!getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, NULL, &len) || errno != ERANGE)
-		return false;
-	groups = malloc(len);
-	if (!groups || getsockopt(fd, SOL_SOCKET, SO_PEERGROUPS, groups, &len))
-		return false;
-	for (size_t i = 0; i < len / sizeof(*groups); i++)
-		if (groups[i] == ctl->group)
-			return true;
-	return false;
-}
-
 /* Frees the places of clients that have gone. */
 static void reap(struct control *ctl, bool all)
 {
@@ -549,7 +528,7 @@ static void admit(struct control *ctl, int fd)
 		return;
 	}
 	trusted = peer.uid == 0 || peer.uid == geteuid();
-	if (!trusted && !in_group(ctl, fd, &peer)) {
+	if (!trusted && !peer_in_group(fd, &peer, ctl->group)) {
 		refuse_fd(fd, "{\"ok\":false,\"error\":\"not allowed: run as root, or join agent.socket_group\"}\n");
 		return;
 	}

@@ -38,6 +38,7 @@ struct consumer {
 	uint32_t requests_per_s;        /* 0: no bound */
 	uint32_t streams_max;           /* 0: the bound of the listener */
 	struct consumer_usage *usage;
+	_Atomic bool revoked; /* its row has gone or changed: what it has open ends */
 	_Atomic unsigned refs;
 };
 
@@ -53,7 +54,7 @@ DEFINE_AUTO(consumer)
 
 /* May it read events of this kind ("process.exec")? To be asked once a kind and stream, not once an event. */
 bool consumer_may_read(const struct consumer *c, const char *kind);
-/* Takes one of its places for streams; false: it has as many as it may. Each one taken is given back. */
+/* Takes one of its places for streams; false: it has as many as it may. http_stream() and http_websocket() do this. */
 bool consumer_stream_begin(const struct consumer *c);
 void consumer_stream_end(const struct consumer *c);
 /*

@@ -41,7 +41,7 @@ enum {
 
 struct http_request;
 
-/* ---- routes ---------------------------------------------------------------------------------------------------- */
+/* ---- routes ----------------------------------------------------------------------------------------------- */
 
 struct route {
 	const char *method; /* "GET" (which serves HEAD too), "POST" */
@@ -65,7 +65,7 @@ struct route_table {
 	void *ctx;
 };
 
-/* ---- requests -------------------------------------------------------------------------------------------------- */
+/* ---- requests --------------------------------------------------------------------------------------------- */
 
 struct http_header {
 	const char *name, *value; /* the name in lower case */
@@ -95,7 +95,7 @@ const char *http_header(const struct http_request *req, const char *name);
 /* The decoded value of a name in the query string; false: it is not there, cannot be decoded, or has no room. */
 bool http_query(const struct http_request *req, const char *name, char *to, size_t size);
 
-/* ---- answers --------------------------------------------------------------------------------------------------- */
+/* ---- answers ---------------------------------------------------------------------------------------------- */
 
 /* Adds a header (or, after it has begun, nothing: false) to the answer. `name` in lower case; both are copied. */
 bool http_answer_header(struct http_request *req, const char *name, const char *value);
@@ -104,6 +104,13 @@ void http_reply(struct http_request *req, unsigned status, const char *type, con
 void http_reply_buf(struct http_request *req, unsigned status, const char *type, const struct buf *body);
 /* {"error":{"status":400,"message":"..."}}; to a gRPC client the grpc-status that corresponds. Counted by status. */
 void http_refuse(struct http_request *req, unsigned status, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+
+/*
+ * Answers with what `make` writes into `out` (at most 16 MiB). It runs on another thread, one at a time, and may block;
+ * it returns the status. `ctx` must live as long as the API.
+ */
+void http_reply_from(struct http_request *req, const char *type, unsigned (*make)(void *ctx, struct buf *out),
+		     void *ctx);
 
 enum {
 	HTTP_IDLE = 0,   /* nothing now: call again after a wake */
@@ -125,7 +132,7 @@ struct http_stream {
 
 /*
  * Begins a streamed answer: headers go out now, `produce` is called as soon as there is room. `closed` is called in
- * every case, also when this is refused (false).
+ * every case, also when this is refused (false), as when its consumer has as many streams as it may.
  */
 bool http_stream(struct http_request *req, unsigned status, const char *type, const struct http_stream *stream,
 		 void *ctx);
@@ -152,7 +159,7 @@ void http_audit_filter(struct http_request *req, const char *filter, size_t n);
 /* Adds to what the request has read, and to its consumer's sums. Once a batch. */
 void http_audit_records(struct http_request *req, uint64_t records, uint64_t lost);
 
-/* ---- WebSocket ------------------------------------------------------------------------------------------------- */
+/* ---- WebSocket -------------------------------------------------------------------------------------------- */
 
 /* Does the request ask for an upgrade that http_websocket() could grant? */
 bool http_wants_websocket(const struct http_request *req);

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * work - one thread for answers whose making may block, such as a status that waits for a lock.
+ *
+ * A job belongs to the exchange that waits for it and to the thread, whichever lets go last frees it: a client that
+ * has gone leaves its job behind.
+ */
+#include "api/internal.h"
+#include "base/err.h"
+
+enum { JOBS_MAX = 64 };
+
+struct work_job {
+	_Atomic unsigned refs;
+	_Atomic bool done;
+	struct http_waker *waker;
+	const char *type;
+	unsigned (*make)(void *ctx, struct buf *out);
+	void *ctx;
+	unsigned status;
+	struct buf out;
+	struct work_job *next;
+};
+
+struct work {
+	pthread_t thread;
+	pthread_mutex_t lock;
+	pthread_cond_t more;
+	struct work_job *first, *last;
+	unsigned n;
+	bool stop, running;
+};
+
+void work_drop(struct work_job *job)
+{
+	if (!job || atomic_fetch_sub_explicit(&job->refs, 1, memory_order_acq_rel) != 1)
+		return;
+	http_waker_free(job->waker);
+	buf_free(&job->out);
+	free(job);
+}
+
+static struct work_job *next_job(struct work *w)
+{
+	struct work_job *job;
+
+	(void)pthread_mutex_lock(&w->lock);
+	while (!w->first && !w->stop)
+		(void)pthread_cond_wait(&w->more, &w->lock);
+	job = w->stop ? NULL : w->first;
+	if (job) {
+		w->first = job->next;
+		w->n--;
+	}
+	(void)pthread_mutex_unlock(&w->lock);
+	return job;
+}
+
+static void *work_main(void *arg)
+{
+	struct work *w = arg;
+	struct work_job *job;
+
+	while ((job = next_job(w))) {
+		/* Nobody waits any more? */
+		if (atomic_load(&job->refs) > 1)
+			job->status = job->make(job->ctx, &job->out);
+		atomic_store_explicit(&job->done, true, memory_order_release);
+		http_wake(job->waker);
+		work_drop(job);
+	}
+	return NULL;
+}
+
+struct work_job *work_begin(struct work *w, struct exchange *x, const char *type,
+			    unsigned (*make)(void *ctx, struct buf *out), void *ctx)
+{
+	struct work_job *job = calloc(1, sizeof(*job));
+
+	if (!job || !w)
+		goto no;
+	*job = (struct work_job) { .refs = 2, .waker = http_waker(&x->req), .type = type, .make = make, .ctx = ctx };
+	buf_init(&job->out, REPLY_MAX);
+	if (!job->waker)
+		goto no;
+	(void)pthread_mutex_lock(&w->lock);
+	if (w->n == JOBS_MAX) {
+		(void)pthread_mutex_unlock(&w->lock);
+		http_waker_free(job->waker);
+		goto no;
+	}
+	if (w->first)
+		w->last->next = job;
+	else
+		w->first = job;
+	w->last = job;
+	w->n++;
+	(void)pthread_cond_signal(&w->more);
+	(void)pthread_mutex_unlock(&w->lock);
+	return job;
+no:
+	free(job);
+	return NULL;
+}
+
+bool work_answer(struct work_job *job, struct http_request *req)
+{
+	if (!atomic_load_explicit(&job->done, memory_order_acquire))
+		return false;
+	http_reply_buf(req, job->status, job->type, &job->out);
+	return true;
+}
+
+int work_open(struct work **ret_work)
+{
+	struct work *w = calloc(1, sizeof(*w));
+
+	if (!w)
+		return err_new(-ENOMEM, "no memory for the API's worker");
+	(void)pthread_mutex_init(&w->lock, NULL);
+	(void)pthread_cond_init(&w->more, NULL);
+	if (pthread_create(&w->thread, NULL, work_main, w)) {
+		work_free(w);
+		return err_new(-EAGAIN, "cannot start the API's worker");
+	}
+	w->running = true;
+	(void)pthread_setname_np(w->thread, "api-work");
+	*ret_work = w;
+	return 0;
+}
+
+void work_free(struct work *w)
+{
+	struct work_job *next;
+
+	if (!w)
+		return;
+	(void)pthread_mutex_lock(&w->lock);
+	w->stop = true;
+	(void)pthread_cond_signal(&w->more);
+	(void)pthread_mutex_unlock(&w->lock);
+	if (w->running)
+		(void)pthread_join(w->thread, NULL);
+	for (struct work_job *job = w->first; job; job = next) {
+		next = job->next;
+		work_drop(job);
+	}
+	(void)pthread_cond_destroy(&w->more);
+	(void)pthread_mutex_destroy(&w->lock);
+	free(w);
+}
