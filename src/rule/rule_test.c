@@ -686,3 +686,41 @@ TEST(a_builder_that_was_refused_something_says_so)
 	check_int(query_build(&b, &q), -E2BIG);
 	check(!q);
 }
+
+/* ---- the manual ------------------------------------------------------------------------------ */
+
+/* The text between the next two backticks, or NULL. */
+static char *quoted(char **at)
+{
+	char *begin = strchr(*at, '`'), *end = begin ? strchr(begin + 1, '`') : NULL;
+
+	if (!end)
+		return NULL;
+	*end = 0;
+	*at = end + 1;
+	return begin + 1;
+}
+
+/* rule.md says in a table what lowers into what: "| `written` | `lowered` |", after "endgame: " of that dialect. */
+TEST(the_manual_tells_what_lowers_into_what)
+{
+	auto_file FILE *f = fopen(SHRIKE_SOURCE_DIR "/src/rule/rule.md", "re");
+	auto_buf struct buf out = { .max = OUT_MAX };
+	char line[1024];
+	unsigned rows = 0;
+
+	require(f);
+	while (fgets(line, sizeof(line), f) && !strstr(line, "| written | lowered |"))
+		;
+	require(fgets(line, sizeof(line), f));
+	while (fgets(line, sizeof(line), f) && line[0] == '|') {
+		struct query_options options = { .dialect = strstr(line, "| endgame:") ? RULE_ENDGAME : RULE_ELASTIC };
+		char *at = line, *written = quoted(&at), *lowered = quoted(&at);
+
+		require(written && lowered);
+		print_condition(condition_compile, written, &options, &out);
+		check_str(buf_text(&out), lowered);
+		rows++;
+	}
+	check(rows > 5);
+}
