@@ -37,18 +37,24 @@ static size_t distance(const char *a, size_t na, const char *b, size_t nb)
 	return last[nb];
 }
 
-void nearest_offer(struct nearest *n, const char *candidate)
+void nearest_offer_n(struct nearest *n, const char *candidate, size_t len)
 {
-	size_t typed = strlen(n->word), have = strlen(candidate), d;
+	size_t typed = strlen(n->word), d;
 
-	if (!typed || typed > WORD_MAX || have > WORD_MAX)
+	if (!typed || typed > WORD_MAX || len > WORD_MAX)
 		return;
-	d = distance(n->word, typed, candidate, have);
+	d = distance(n->word, typed, candidate, len);
 	/* The beginning of a word is as good as one wrong letter. */
-	if (typed >= 2 && typed < have && !strncmp(n->word, candidate, typed))
+	if (typed >= 2 && typed < len && !strncmp(n->word, candidate, typed))
 		d = 1;
-	if (d > (have + 2) / 3 || (n->best && d >= n->distance))
+	if (d > (len + 2) / 3 || (n->best && d >= n->distance))
 		return;
 	n->best = candidate;
+	n->best_len = len;
 	n->distance = d;
+}
+
+void nearest_offer(struct nearest *n, const char *candidate)
+{
+	nearest_offer_n(n, candidate, strlen(candidate));
 }

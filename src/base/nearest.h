@@ -6,8 +6,11 @@
 struct nearest {
 	const char *word;
 	const char *best; /* NULL: nothing is close */
+	size_t best_len;
 	size_t distance;
 };
 
 /* struct nearest n = { .word = typed }; nearest_offer(&n, "events"); ...; n.best */
 void nearest_offer(struct nearest *n, const char *candidate);
+/* The same for a part of a text; `best` then ends at `best_len`. */
+void nearest_offer_n(struct nearest *n, const char *candidate, size_t len);

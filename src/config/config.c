@@ -5,9 +5,10 @@
 #include <stdatomic.h>
 #include <sys/stat.h>
 #include "base/err.h"
+#include "base/nearest.h"
 #include "config/yaml.h"
 
-enum { PATH_TEXT_MAX = 512, PATH_NAME_MAX = 4096, WANTED_MAX = 512, SUGGEST_LEN_MAX = 64 };
+enum { PATH_TEXT_MAX = 512, PATH_NAME_MAX = 4096, WANTED_MAX = 512 };
 
 /* Where a value came from. file 0: it is the default. */
 struct place {
@@ -139,60 +140,6 @@ static const char *join(const char *path, const char *key, char *buf, size_t siz
 
 /* ---- "did you mean" ------------------------------------------------------------------- */
 
-static unsigned min3(unsigned a, unsigned b, unsigned c)
-{
-	unsigned m = a < b ? a : b;
-
-	return m < c ? m : c;
-}
-
-/* Letters to insert, remove, change or swap with their neighbour, to make b of a. */
-static unsigned edit_distance(const char *a, const char *b)
-{
-	unsigned rows[3][SUGGEST_LEN_MAX + 1], *two = rows[0], *one = rows[1], *now = rows[2], *spare;
-	size_t n = strlen(a), m = strlen(b);
-
-	if (n > SUGGEST_LEN_MAX || m > SUGGEST_LEN_MAX)
-		return UINT32_MAX;
-	for (unsigned j = 0; j <= m; j++)
-		one[j] = j;
-	for (unsigned i = 1; i <= n; i++) {
-		now[0] = i;
-		for (unsigned j = 1; j <= m; j++) {
-			now[j] = min3(one[j] + 1, now[j - 1] + 1, one[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && two[j - 2] + 1 < now[j])
-				now[j] = two[j - 2] + 1;
-		}
-		spare = two;
-		two = one;
-		one = now;
-		now = spare;
-	}
-	return one[m];
-}
-
-struct nearest {
-	const char *wanted;
-	char name[SUGGEST_LEN_MAX + 1];
-	unsigned distance;
-};
-
-static void consider(struct nearest *near, const char *name, size_t len)
-{
-	char copy[SUGGEST_LEN_MAX + 1];
-	unsigned d;
-
-	if (len > SUGGEST_LEN_MAX)
-		return;
-	memcpy(copy, name, len);
-	copy[len] = 0;
-	d = edit_distance(near->wanted, copy);
-	if (d < near->distance) {
-		near->distance = d;
-		memcpy(near->name, copy, len + 1);
-	}
-}
-
 /* If `path` lies below `above`, the name of its next step; else NULL. */
 static const char *step_below(const char *path, const char *above, size_t *ret_len)
 {
@@ -214,13 +161,13 @@ static void consider_names(const struct config_schema *schema, const char *path,
 		const char *step = step_below(s->path, path, &len);
 
 		if (step)
-			consider(near, step, len);
+			nearest_offer_n(near, step, len);
 		if (strcmp(s->path, path) != 0)
 			continue;
 		if (s->can_disable)
-			consider(near, enabled_row.name, strlen(enabled_row.name));
+			nearest_offer(near, enabled_row.name);
 		for (size_t k = 0; k < s->n_rows; k++)
-			consider(near, s->rows[k].name, strlen(s->rows[k].name));
+			nearest_offer(near, s->rows[k].name);
 	}
 }
 
@@ -254,16 +201,15 @@ static const char *find_elsewhere(const struct config_schema *schema, const char
 
 static void unknown_key(struct walk *w, const char *path, const struct yaml_node *key)
 {
-	struct nearest near = { .wanted = key->text, .distance = UINT32_MAX };
+	struct nearest near = { .word = key->text };
 	char full[PATH_TEXT_MAX], other[PATH_TEXT_MAX];
-	unsigned most = (unsigned)strlen(key->text) / 3 + 1;
 
 	join(path, key->text, full, sizeof(full));
 	consider_names(w->config->schema, path, &near);
 	if (strchr(key->text, '.') && is_section_or_above(w->config->schema, full))
 		PROBLEM(w, key, "%s: a dot does not nest: write each name on a line of its own, indented", full);
-	else if (near.distance <= most && near.distance < strlen(key->text))
-		PROBLEM(w, key, "%s: unknown; did you mean \"%s\"?", full, near.name);
+	else if (near.best)
+		PROBLEM(w, key, "%s: unknown; did you mean \"%.*s\"?", full, (int)near.best_len, near.best);
 	else if (find_elsewhere(w->config->schema, key->text, other, sizeof(other)))
 		PROBLEM(w, key, "%s: unknown here; did you mean %s?", full, other);
 	else
