@@ -52,8 +52,8 @@ static const struct option rows[] = {
 	TIMEOUT("head_timeout", head_timeout_ns, "10s",
 		"longest time for the head of a request, and for a TLS handshake"),
 	TIMEOUT("body_timeout", body_timeout_ns, "30s", "longest time for the body of a request"),
-	TIMEOUT("idle_timeout", idle_timeout_ns, "2min", "how long a connection without requests is kept"),
-	TIMEOUT("stall_timeout", stall_timeout_ns, "2min",
+	TIMEOUT("idle_timeout", idle_timeout_ns, "2m", "how long a connection without requests is kept"),
+	TIMEOUT("stall_timeout", stall_timeout_ns, "2m",
 		"how long a client may read nothing of what waits for it before its connection is closed"),
 };
 

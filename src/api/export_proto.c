@@ -12,10 +12,10 @@ static const struct proto_field filter_fields[] = {
 	      .repeated = true),
 	PROTO(export_filter, pid, 3, PROTO_U32, "only what this process does"),
 	PROTO(export_filter, descendants, 4, PROTO_BOOL, "and what the processes do that it started, and they"),
-	PROTO(export_filter, comm, 5, PROTO_STRING, "the name of the process, or a glob"),
-	PROTO(export_filter, container, 6, PROTO_STRING, "the id or name of a container, or a glob"),
+	PROTO(export_filter, comm, 5, PROTO_STRING, "the name of the process"),
+	PROTO(export_filter, container, 6, PROTO_STRING, "how the id or the name of the container begins"),
 	PROTO(export_filter, path, 7, PROTO_STRING,
-	      "a glob for the file that is acted on, or for the program that runs"),
+	      "how the path begins of the file that is acted on, or of the program that runs"),
 	PROTO(export_filter, address, 8, PROTO_STRING, "an address or network at either end: \"10.0.0.0/8\""),
 	PROTO(export_filter, expr, 9, PROTO_STRING, "a condition: process.name == \"sh\" and process.parent.pid > 1"),
 };
@@ -68,6 +68,12 @@ const struct proto_message stream_request_message = {
 	.size = sizeof(struct stream_request),
 };
 
+static const struct proto_enum_value source_values[] = {
+	{ SOURCE_RING, "SOURCE_RING" },
+	{ SOURCE_RECORDED, "SOURCE_RECORDED" },
+};
+static const struct proto_enum source_enum = { "Source", "where to look", source_values, countof(source_values) };
+
 static const struct proto_field query_fields[] = {
 	PROTO(query_request, filter, 1, PROTO_MESSAGE, "which events are wanted; none: all that the caller may read",
 	      .message = &export_filter_message),
@@ -77,10 +83,15 @@ static const struct proto_field query_fields[] = {
 	PROTO(query_request, cursor, 5, PROTO_STRING, "of the answer before: goes on behind it"),
 	PROTO(query_request, count_only, 6, PROTO_BOOL, "counts, and sends no events"),
 	PROTO(query_request, with_record, 7, PROTO_BOOL, "the record as the kernel side wrote it, too"),
+	PROTO(query_request, source, 8, PROTO_ENUM, "in the ring, or in what was recorded on disk",
+	      .values = &source_enum),
 };
+static const struct proto_enum *const query_enums[] = { &source_enum };
 const struct proto_message query_request_message = {
 	.name = "QueryRequest",
 	.doc = "What to look for among the events that were kept.",
+	.enums = query_enums,
+	.n_enums = countof(query_enums),
 	.fields = query_fields,
 	.n_fields = countof(query_fields),
 	.size = sizeof(struct query_request),

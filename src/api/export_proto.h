@@ -19,6 +19,8 @@ struct export_filter {
 
 enum export_start { START_NOW, START_OLDEST };
 
+enum export_source_of { SOURCE_RING, SOURCE_RECORDED };
+
 enum export_compression { COMPRESSION_NONE, COMPRESSION_GZIP, COMPRESSION_ZSTD };
 
 struct stream_request {
@@ -37,7 +39,7 @@ struct query_request {
 	uint32_t limit;
 	const char *cursor;
 	bool count_only, with_record;
-	int32_t compression;
+	int32_t source; /* enum export_source_of */
 };
 
 struct ring_metrics_request {
