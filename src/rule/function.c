@@ -53,7 +53,7 @@ static const struct rule_function functions[] = {
 	CALL("startsWith", IR_STARTS_WITH, "ss", 2, 2, RULE_BOOLEAN, .folds = true),
 	CALL("string", IR_STRING_OF, "a", 1, 1, RULE_KEYWORD),
 	CALL("stringContains", IR_STRING_CONTAINS, "ss", 2, 2, RULE_BOOLEAN, .folds = true),
-	CALL("substring", IR_SUBSTRING, "snn", 2, 3, RULE_KEYWORD),
+	CALL("substring", IR_SUBSTRING, "snn", 2, 3, RULE_KEYWORD, .endgame_min = 1),
 	OPERATOR("subtract", IR_SUB),
 
 	CALL("arrayContains", IR_ARRAY_CONTAINS, "la", 2, MANY, RULE_BOOLEAN, .endgame_only = true),

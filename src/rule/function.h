@@ -20,6 +20,7 @@ struct rule_function {
 	const char *name;
 	const char *args;
 	unsigned min, max;
+	unsigned endgame_min; /* 0: the same */
 	enum function_form form;
 	uint8_t op; /* enum ir_op */
 	uint8_t fn; /* enum ir_fn */

@@ -129,8 +129,8 @@ static int compare(struct lowering *lo, const struct ast *a, bool wants_conditio
 		return r;
 	if (equality && lower_is_null(lo, kids[1]))
 		return existence(lo, a, kids[0], op == IR_NE, ret_ref);
-	/* What is null beside a constant stays unknown: only a value can be looked for. */
-	if (equality && lower_is_null(lo, kids[0]) && !ir_is_const(lower_node(lo, kids[1])))
+	/* A field that cannot be there is not asked for by a constant beside it: that is unknown. */
+	if (equality && lower_is_null(lo, kids[0]) && (left->op == AST_NULL || !ir_is_const(lower_node(lo, kids[1]))))
 		return existence(lo, a, kids[1], op == IR_NE, ret_ref);
 	if (lower_is_null(lo, kids[0]) || lower_is_null(lo, kids[1]))
 		return lower_made(lo, a, build_null(&lo->b), ret_ref);
@@ -407,16 +407,23 @@ static int items(struct lowering *lo, const struct rule_function *f, const struc
 	return typed(lo, a, ref, f->type, ret_ref);
 }
 
+/* Null in an argument that must be there makes the whole null; others, and where to begin, may be null. */
+static bool is_fatal_null(const struct rule_function *f, unsigned i)
+{
+	return f->fn == IR_CONCAT || f->form == FORM_OPERATOR || (i < f->min && f->args[i] != 'n');
+}
+
 static int check_arity(struct lowering *lo, const struct rule_function *f, const struct ast *a)
 {
-	if (a->n >= f->min && a->n <= f->max)
+	unsigned min = lo->elastic || !f->endgame_min ? f->min : f->endgame_min;
+
+	if (a->n >= min && a->n <= f->max)
 		return 0;
-	if (f->min == f->max)
-		return fail_on(lo, a, "%s() wants %u argument%s, and has %u", f->name, f->min, f->min == 1 ? "" : "s",
-			       a->n);
-	if (a->n < f->min)
-		return fail_on(lo, a, "%s() wants at least %u argument%s, and has %u", f->name, f->min,
-			       f->min == 1 ? "" : "s", a->n);
+	if (min == f->max)
+		return fail_on(lo, a, "%s() wants %u argument%s, and has %u", f->name, min, min == 1 ? "" : "s", a->n);
+	if (a->n < min)
+		return fail_on(lo, a, "%s() wants at least %u argument%s, and has %u", f->name, min,
+			       min == 1 ? "" : "s", a->n);
 	return fail_on(lo, a, "%s() wants at most %u arguments, and has %u", f->name, f->max, a->n);
 }
 
@@ -464,8 +471,7 @@ static int call(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 
 		r = lower_value(lo, k, &kids[i]);
 		r = r < 0 ? r : check_argument(lo, f, k, kids[i], f->args[i < args ? i : args - 1]);
-		/* Arguments that may be left out may be null; the others make the whole null. */
-		null |= r >= 0 && lower_is_null(lo, kids[i]) && (i < f->min || f->fn == IR_CONCAT);
+		null |= r >= 0 && lower_is_null(lo, kids[i]) && is_fatal_null(f, i);
 	}
 	if (r < 0)
 		return r;

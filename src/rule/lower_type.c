@@ -102,20 +102,45 @@ static int to_text(struct lowering *lo, const struct ast *a, ir_ref ref)
 	return 0;
 }
 
+/*
+ * A date whose end may be left out: 2024, 2024-05, 2024-05-06, 2024-05-06T07, 2024-05-06T07:08. What is missing is its
+ * beginning, and UTC.
+ */
+static bool date_of_text(struct str s, int64_t *ret_ns)
+{
+	static const char rest[] = "0000-01-01T00:00:00Z";
+	char full[2 * CLOCK_TEXT];
+	size_t zone = s.n;
+
+	if (clock_parse(s.p, s.n, ret_ns))
+		return true;
+	if (s.n >= CLOCK_TEXT + 6)
+		return false;
+	/* A zone stands behind the time: its sign is none of those of the day. */
+	for (size_t i = strlen("2024-05-06"); i < s.n && zone == s.n; i++)
+		if (strchr("Zz+-", s.p[i]))
+			zone = i;
+	/* Parts are left out whole: they end at 4, 7, 10, 13 and 16. */
+	if (zone < strlen("2024-05-06T07:08:09") && (zone < 4 || zone % 3 != 1))
+		return false;
+	memcpy(full, s.p, zone);
+	full[zone] = 0;
+	if (zone < strlen("2024-05-06T07:08:09")) {
+		memcpy(full + zone, rest + zone, sizeof(rest) - zone);
+		full[strlen("2024-05-06T07:08:09")] = 0;
+	}
+	(void)snprintf(full + strlen(full), sizeof(full) - strlen(full), "%s", zone < s.n ? s.p + zone : "Z");
+	return clock_parse(full, strlen(full), ret_ns);
+}
+
 static int to_date(struct lowering *lo, const struct ast *a, struct ir_node *n)
 {
-	char full[CLOCK_TEXT + 8];
 	int64_t ns;
 
 	if (n->op == IR_INT) {
 		if (__builtin_mul_overflow(n->i, (int64_t)NS_PER_MS, &ns))
 			return fail_on(lo, a, "this date is out of range (it counts ms since 1970)");
-	} else if (n->op == IR_STR && n->str.n < CLOCK_TEXT + 6) {
-		/* 2024-05-06 is its midnight, and without a zone it is UTC. */
-		(void)snprintf(full, sizeof(full), "%s%s", n->str.p, n->str.n == 10 ? "T00:00:00Z" : "Z");
-		if (!clock_parse(n->str.p, n->str.n, &ns) && !clock_parse(full, strlen(full), &ns))
-			return fail_on(lo, a, "this is no date: write \"2024-05-06T07:08:09Z\"");
-	} else {
+	} else if (n->op != IR_STR || !date_of_text(n->str, &ns)) {
 		return fail_on(lo, a, "this is no date: write \"2024-05-06T07:08:09Z\", or ms since 1970");
 	}
 	n->op = IR_INT;
