@@ -629,7 +629,7 @@ static void let_go_if_empty(struct machine_store *s, cell at)
 
 static bool is_too_late(const struct machine_plan *p, int64_t start_ns, int64_t now_ns)
 {
-	return p->has_span && (uint64_t)(now_ns - start_ns) > p->maxspan_ns;
+	return p->has_span && now_ns > start_ns && (uint64_t)now_ns - (uint64_t)start_ns > p->maxspan_ns;
 }
 
 static int64_t add_span(const struct machine_plan *p, int64_t t)

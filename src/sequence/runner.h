@@ -175,6 +175,7 @@ struct runner_stats {
 	uint64_t evicted_memory, evicted_rule, evicted_entity,
 		evicted_waiting;                /* join keys let go: a bound was reached */
 	uint64_t evicted_samples, evicted_rows; /* events that found no room */
+	uint64_t evicted_processes;             /* of lineage */
 	uint64_t keys_too_long, tuples_cut;
 	uint64_t keys, pending, waiting; /* now: join keys, sequences that may go on, those that wait for time */
 	uint64_t bytes, bytes_max;       /* of state in use, and what there is */
