@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * vm - the form that programs have. Private to its folder.
+ *
+ * A condition is code: leaves, and jumps between them. A leaf asks one field about constants, directly, or
+ * else is an expression on a stack. Leaves, fields and constants belong to the program: each different one is
+ * there once, whatever the number of expressions that have it.
+ */
+#pragma once
+#include "base/arena.h"
+#include "match/cidr.h"
+#include "match/regex.h"
+#include "predicate/predicate.h"
+
+enum {
+	VM_SLOTS_MAX = 1 << 16,
+	VM_DEPTH_MAX = 250,       /* and and or within each other */
+	VM_STACK_MAX = 1 << 14,   /* values of one expression */
+	VM_CHOICES_MAX = 16,      /* lists that one expression is about */
+	VM_ARENA_MAX = 256 << 20, /* of one program, without its patterns */
+	VM_CODE_MAX = 1 << 24,
+	VM_HASHED_MIN = 6, /* texts of a list: from here on they are hashed */
+};
+
+/* A field, loaded once an event. */
+struct vm_slot {
+	field_id id;
+	int32_t event;
+};
+
+enum vm_op {
+	VM_LEAF,  /* acc = leaf arg */
+	VM_CONST, /* acc = arg */
+	VM_NOT,
+	VM_BEGIN, /* reg = arg */
+	VM_AND,   /* false: jump; null: reg is null */
+	VM_OR,    /* true: jump; null: reg is null */
+	VM_END,   /* acc = reg; jumps lead behind it */
+	VM_RETURN,
+};
+
+struct vm_instr {
+	uint8_t op, reg;
+	uint32_t arg, target;
+};
+
+/* Texts of a list. */
+struct vm_texts {
+	uint32_t n, mask; /* mask 0: compared one by one */
+	uint32_t *slots;  /* index + 1 */
+	struct str *texts;
+	size_t longest; /* in bytes; folded ones may be up to three times as long */
+};
+
+enum vm_leaf_kind {
+	VM_IS_TEXT, /* equal to .text */
+	VM_IN_TEXTS,
+	VM_COMPARE, /* with .value, op */
+	VM_IN,      /* .values */
+	VM_PATTERN,
+	VM_IS_NULL,
+	VM_CIDR,
+	VM_EXPR, /* .from, .to */
+};
+
+struct vm_leaf {
+	uint8_t kind, op, as;
+	bool any, truth, fold, shared, has_null;
+	uint32_t slot;
+	union {
+		struct str text;
+		struct value value;
+		struct vm_texts *in_texts;
+		struct regex *pattern;
+		struct cidr_set *blocks;
+		struct {
+			const struct value *items;
+			uint32_t n;
+		} values;
+		struct {
+			uint32_t from, to;
+		};
+	};
+	/* What it was made of. */
+	const struct query *q;
+	ir_ref ref;
+};
+
+enum vm_x {
+	X_CONST,   /* constants[arg] */
+	X_LOAD,    /* slot arg */
+	X_ITEM,    /* arg of the list on top */
+	X_ITEM_OF, /* the item that variable arg is at, of the list on top */
+	X_VAR,
+	X_AND, /* of the n on top */
+	X_OR,
+	X_NOT,
+	X_IS_NULL,
+	X_NEG,
+	X_COMPARE,
+	X_RECKON,
+	X_IN,
+	X_PATTERN,
+	X_CALL,
+	X_LINEAGE,
+	X_TRUTH,
+	X_ANY,    /* the next `skip` ops are run for each choice of items of slots any[arg] .. any[arg + n - 1] */
+	X_SEARCH, /* the same for each item of the list on top; any[slots] .. are its members, if it is one of objects
+		   */
+};
+
+struct vm_expr_op {
+	uint8_t op;
+	uint32_t n, arg, skip, slots;
+	const struct ir_node *node;
+	const struct query *q;
+	const struct regex *pattern;
+};
+
+struct program {
+	struct arena arena;
+	uint32_t n_entries, n_slots, n_leaves, n_code, n_expr, n_kinds, stack;
+	/* An expression begins in the code, or (values) among the ops of expressions. */
+	struct vm_entry {
+		uint32_t code;
+		uint32_t from, to; /* to 0: not made yet */
+		const struct query *q;
+		ir_ref ref;
+		const char *category;
+	} *entries;
+	struct vm_slot *slots;
+	struct vm_leaf *leaves;
+	struct vm_instr *code;
+	struct vm_expr_op *expr;
+	uint32_t *any;
+	const struct event_kind **kinds;
+	const struct field **by_kind; /* n_slots for each kind */
+	struct value *constants;
+	uint32_t n_constants, n_any;
+	struct regex **patterns;
+	uint32_t n_patterns;
+	struct cidr_set **blocks;
+	uint32_t n_blocks;
+	size_t bytes;
+};
+
+struct predicate_scratch {
+	uint32_t epoch;
+	uint32_t n_slots, n_leaves, n_stack;
+	struct {
+		uint32_t epoch;
+		struct value v;
+	} *slots;
+	uint32_t *leaves; /* epoch << 2 | truth */
+	struct value *stack;
+	const struct program *program;
+	const struct predicate_input *in;
+	const struct field *const *row; /* of the event's kind; NULL: none */
+	struct value vars[RULE_VARIABLES_MAX];
+	size_t var_at[RULE_VARIABLES_MAX];
+	struct arena arena;
+	struct event_scratch room;
+	/* For who runs many: a list that may be used between two begins. */
+	uint32_t *list;
+	uint32_t n_list;
+};
