@@ -13,7 +13,7 @@ enum function_form {
 
 /*
  * Letters of `args`, one an argument, the last one again for those that follow:
- *	s text   n number   b boolean   l text or list   a anything   A address or text
+ *	s text   n number   i whole number   b boolean   l text or list   a anything   A address or text
  *	P pattern, C network: constants
  */
 struct rule_function {

@@ -356,6 +356,10 @@ static int check_argument(struct lowering *lo, const struct rule_function *f, co
 			return fail_on(lo, a, "%s() wants text here, and this is %s", f->name,
 				       lower_type_words(n->type));
 		return 0;
+	case 'i':
+		if (lo->elastic && n->op == IR_FLOAT)
+			return fail_on(lo, a, "%s() wants a whole number here", f->name);
+		__attribute__((fallthrough));
 	case 'n':
 		if (family == FAMILY_TEXT || family == FAMILY_BOOLEAN)
 			return fail_on(lo, a, "%s() wants a number here, and this is %s", f->name,
@@ -410,7 +414,7 @@ static int items(struct lowering *lo, const struct rule_function *f, const struc
 /* Null in an argument that must be there makes the whole null; others, and where to begin, may be null. */
 static bool is_fatal_null(const struct rule_function *f, unsigned i)
 {
-	return f->fn == IR_CONCAT || f->form == FORM_OPERATOR || (i < f->min && f->args[i] != 'n');
+	return f->fn == IR_CONCAT || f->form == FORM_OPERATOR || (i < f->min && f->args[i] != 'i');
 }
 
 static int check_arity(struct lowering *lo, const struct rule_function *f, const struct ast *a)

@@ -653,7 +653,8 @@ static int parse_level(struct parser *p, int level, struct ast **ret_node)
 			r = parse_set(p, &left, &found);
 			if (r < 0)
 				return r;
-			compared = found;
+			/* elastic: a in (1, 2) == true. */
+			compared = found && is_endgame(p);
 		}
 		here = operator_at(p, &op);
 		if (!here || here < level)
@@ -673,6 +674,8 @@ static int parse_level(struct parser *p, int level, struct ast **ret_node)
 		}
 		r = parse_advance(p);
 		r = r < 0 ? r : parse_level(p, here + 1, &right);
+		if (r >= 0 && here == LEVEL_COMPARE && !is_endgame(p))
+			r = parse_set(p, &right, &found);
 		r = r < 0 ? r : add_kid(p, a, right);
 		if (r < 0)
 			return r;
