@@ -12,6 +12,8 @@
 
 /* How long an idle shard sleeps before it looks at the time again. */
 static const __u64 idle_ns = 100000000;
+/* Between two looks for room. */
+static const struct timespec room_pause = { .tv_nsec = 50000 };
 
 struct shard {
 	struct queue queue;
@@ -73,7 +75,8 @@ static void *shard_main(void *arg)
 			queue_pop(&s->queue);
 			continue;
 		}
-		tell_time(s, now_ns);
+		if (!bus->options.exact)
+			tell_time(s, now_ns);
 		if (stop)
 			return NULL;
 		queue_wait(&s->queue, idle_ns);
@@ -150,14 +153,26 @@ void bus_free(struct bus *bus)
 /* Room did not come at once: wake the shard and wait, as long as the options say. */
 static bool put_waiting(struct shard *s, const struct ev_head *rec, void *held, size_t reserve)
 {
-	static const struct timespec pause = { .tv_nsec = 50000 };
 	__u64 until = clock_mono_ns() + s->bus->options.wait_ns;
 
 	bump(&s->waits);
 	do {
 		queue_wake(&s->queue);
-		(void)nanosleep(&pause, NULL);
+		(void)nanosleep(&room_pause, NULL);
 		if (queue_put(&s->queue, rec, held, reserve))
+			return true;
+	} while (clock_mono_ns() < until);
+	return false;
+}
+
+static bool mark_waiting(struct shard *s, __u64 now_ns)
+{
+	__u64 until = clock_mono_ns() + s->bus->options.wait_ns;
+
+	do {
+		queue_wake(&s->queue);
+		(void)nanosleep(&room_pause, NULL);
+		if (queue_mark(&s->queue, now_ns))
 			return true;
 	} while (clock_mono_ns() < until);
 	return false;
@@ -188,10 +203,10 @@ void bus_flush(struct bus *bus, __u64 now_ns)
 	for (unsigned i = 0; i < bus->options.shards; i++) {
 		struct shard *s = &bus->shards[i];
 
-		if (!queue_used(&s->queue))
+		if (!bus->options.exact && !queue_used(&s->queue))
 			continue;
-		if (now_ns > s->marked_ns && now_ns - s->marked_ns >= bus->options.mark_ns &&
-		    queue_mark(&s->queue, now_ns))
+		if (now_ns > s->marked_ns && (bus->options.exact || now_ns - s->marked_ns >= bus->options.mark_ns) &&
+		    (queue_mark(&s->queue, now_ns) || (bus->options.exact && mark_waiting(s, now_ns))))
 			s->marked_ns = now_ns;
 		queue_wake(&s->queue);
 	}

@@ -33,7 +33,12 @@ struct bus_options {
 	unsigned shards;
 	size_t queue_bytes; /* a shard */
 	__u64 wait_ns;      /* the longest that a record waits for room */
-	__u64 mark_ns;      /* event time between two marks in a queue that is never empty; 0: one a flush */
+	__u64 mark_ns;      /* event time between two marks in a queue that is never empty */
+	/*
+	 * Each flush is told to each shard at its place among the records, and no other time is: what the
+	 * shards do then does not depend on how fast they are. A mark waits for room as a record does.
+	 */
+	bool exact;
 };
 
 struct bus_counts {

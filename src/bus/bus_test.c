@@ -231,6 +231,72 @@ TEST(a_shard_that_is_always_busy_is_told_the_time)
 	}
 }
 
+/* What each shard was told, in order, with how many of its records had come by then. */
+struct sequence_of_times {
+	struct {
+		__u64 now, records;
+	} told[4][400];
+	unsigned n[4];
+	__u64 records[4];
+};
+
+static void exact_record(void *ctx, unsigned shard, const struct ev_head *rec, void *held)
+{
+	struct sequence_of_times *t = ctx;
+
+	(void)held;
+	t->records[shard]++;
+	if (rec->time_ns % 97 == 0)
+		(void)nanosleep(&(struct timespec) { .tv_nsec = 100000 }, NULL);
+}
+
+static void exact_time(void *ctx, unsigned shard, __u64 now_ns)
+{
+	struct sequence_of_times *t = ctx;
+
+	if (t->n[shard] < 400) {
+		t->told[shard][t->n[shard]].now = now_ns;
+		t->told[shard][t->n[shard]].records = t->records[shard];
+	}
+	t->n[shard]++;
+}
+
+static void run_exact(struct sequence_of_times *t, long pause_ns)
+{
+	const struct bus_consumer consumer = { exact_record, exact_time, NULL, t };
+	const struct bus_options options = {
+		.shards = 4, .queue_bytes = 1 << 16, .wait_ns = 60000000000, .exact = true
+	};
+	struct bus *bus;
+
+	memset(t, 0, sizeof(*t));
+	require_ok(bus_open(&options, &consumer, &bus));
+	for (__u32 i = 0; i < 20000; i++) {
+		struct numbered n = record(i % 3, i, EV_NORMAL, i);
+
+		check(bus_put(bus, i % 3, &n.head, NULL));
+		if (i % 100 != 99)
+			continue;
+		bus_flush(bus, i);
+		if (pause_ns)
+			(void)nanosleep(&(struct timespec) { .tv_nsec = pause_ns }, NULL);
+	}
+	bus_free(bus);
+}
+
+TEST(an_exact_bus_tells_each_time_at_the_same_place_however_fast_it_goes)
+{
+	static struct sequence_of_times fast, slow;
+
+	run_exact(&fast, 0);
+	run_exact(&slow, 200000);
+	for (int s = 0; s < 4; s++) {
+		check_int(fast.n[s], 200);
+		check_int(slow.n[s], 200);
+	}
+	check(!memcmp(&fast, &slow, sizeof(fast)));
+}
+
 TEST(a_full_queue_does_not_lose_the_time)
 {
 	static struct timed t;

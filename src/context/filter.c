@@ -22,7 +22,7 @@ struct filter {
 	struct ev_addr address;
 	unsigned prefix; /* bits */
 	field_id path_ids[countof(path_fields)], address_ids[countof(address_fields)],
-		container_ids[countof(container_fields)];
+		container_ids[countof(container_fields)], pid_id, comm_id;
 };
 
 void filter_free(struct filter *f)
@@ -148,6 +148,8 @@ int filter_compile(const struct filter_spec *spec, struct filter **ret_filter)
 	intern_all(path_fields, countof(path_fields), f->path_ids);
 	intern_all(address_fields, countof(address_fields), f->address_ids);
 	intern_all(container_fields, countof(container_fields), f->container_ids);
+	f->pid_id = field_intern("process.pid", strlen("process.pid"));
+	f->comm_id = field_intern("process.name", strlen("process.name"));
 	*ret_filter = take(f);
 	return 0;
 }
@@ -186,11 +188,38 @@ static bool any_address(const struct filter *f, const struct event *ev)
 	return false;
 }
 
+static bool is_text(const struct event *ev, field_id id, const char *text)
+{
+	struct value v;
+
+	return event_get(ev, id, NULL, &v) && v.type == VALUE_STR && v.s.n == strlen(text) &&
+	       !memcmp(v.s.p, text, v.s.n);
+}
+
+/* An event of another schema: of no kind, and its fields are what the line says. */
+static bool match_foreign(const struct filter *f, const struct event *ev)
+{
+	struct value v;
+
+	if (!f->any_kind || f->has_address)
+		return false;
+	if (f->pid &&
+	    !(event_get(ev, f->pid_id, NULL, &v) && (v.type == VALUE_UINT || v.type == VALUE_INT) && v.u == f->pid))
+		return false;
+	if (f->comm && !is_text(ev, f->comm_id, f->comm))
+		return false;
+	if (f->container && !any_starts(ev, f->container_ids, countof(f->container_ids), f->container))
+		return false;
+	return !f->path || any_starts(ev, f->path_ids, countof(f->path_ids), f->path);
+}
+
 bool filter_match(const struct filter *f, const struct event *ev,
 		  bool (*is_descendant)(const struct event *ev, __u32 pid))
 {
 	const struct ev_head *rec = ev->rec;
 
+	if (!rec)
+		return match_foreign(f, ev);
 	if (!f->any_kind && !has_kind(f, rec->id))
 		return false;
 	if (f->pid && rec->pid != f->pid && !(f->descendants && is_descendant && is_descendant(ev, f->pid)))
