@@ -47,9 +47,9 @@ struct block_head {
 	__u64 min_ns, max_ns;
 	__u16 ids[BLOCK_IDS_MAX]; /* of the kinds in it; 0 after the last */
 	/* Bloom filters: a bit that is not set says for certain. */
-	__u64 pids[32], comms[16], cgroups[8];
+	__u64 pids[128], comms[16], cgroups[8];
 };
-_Static_assert(sizeof(struct block_head) == 72 + 64 + 448, "block_head");
+_Static_assert(sizeof(struct block_head) == 72 + 64 + 1216, "block_head");
 
 __u64 block_hash(__u64 v);
 __u64 block_hash_comm(const char comm[16]);
