@@ -16,6 +16,7 @@
 #include "agent/pipeline.h"
 #include "agent/recorder.h"
 #include "agent/schema.h"
+#include "agent/service.h"
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -39,6 +40,7 @@ struct agent {
 	struct recorder *recorder;
 	struct manager *manager;
 	struct control *control;
+	struct service *service;
 	pthread_mutex_t lock; /* of reloads, and of what follows */
 	unsigned reloads;
 	unsigned statistics_wanted;
@@ -172,7 +174,7 @@ static size_t rss_bytes(void)
 	return resident * (size_t)sysconf(_SC_PAGESIZE);
 }
 
-void agent_status(struct agent *a, struct control *asked, struct buf *out)
+void agent_status_for(struct agent *a, struct control *asked, bool with_api, struct buf *out)
 {
 	struct utsname u;
 
@@ -195,8 +197,28 @@ void agent_status(struct agent *a, struct control *asked, struct buf *out)
 	buf_str(out, ",\"record\":");
 	recorder_status(a->recorder, out);
 	buf_str(out, ",\"streams\":");
-	control_status(asked, out);
+	if (asked)
+		control_status(asked, out);
+	else
+		buf_str(out, "[]");
+	if (with_api) {
+		buf_str(out, ",\"api\":");
+		service_status(a->service, out);
+	}
 	buf_str(out, "}\n");
+}
+
+void agent_status(struct agent *a, struct control *asked, struct buf *out)
+{
+	agent_status_for(a, asked, true, out);
+}
+
+bool agent_is_at_work(struct agent *a)
+{
+	unsigned states[LEAF_FALLBACK + 1];
+
+	manager_summary(a->manager, states);
+	return states[LEAF_RUNNING] || states[LEAF_DEGRADED];
 }
 
 struct streams *agent_streams(struct agent *a)
@@ -321,6 +343,7 @@ static int reload_locked(struct agent *a, bool whole, struct buf *out)
 int agent_reload(struct agent *a, const char *const *sets, size_t n_sets, struct buf *out)
 {
 	size_t before;
+	AUTO(config) now = NULL;
 	int r = 0;
 
 	(void)pthread_mutex_lock(&a->lock);
@@ -333,7 +356,10 @@ int agent_reload(struct agent *a, const char *const *sets, size_t n_sets, struct
 		drop_sets(a, before);
 	else
 		drop_covered(a, before);
+	now = config_ref(a->config);
 	(void)pthread_mutex_unlock(&a->lock);
+	if (r == 0)
+		service_follow(a->service, now);
 	return r;
 }
 
@@ -461,12 +487,20 @@ static int start(struct agent *a)
 	manager_rest(a->manager);
 	if (apply_live(a))
 		return err_sys(errno, "set the timer of health checks");
-	return control_open(a, settings->socket, settings->socket_group, &a->control);
+	r = service_open(a, a->config, &a->service);
+	if (r == 0)
+		r = control_open(a, settings->socket, settings->socket_group, &a->control);
+	/* The control socket has made the folder that the API's socket is in, too. */
+	if (r == 0)
+		service_start(a->service);
+	return r;
 }
 
 static void stop(struct agent *a)
 {
+	/* Its clients ask for the API's status. */
 	control_free(take(a->control));
+	service_free(take(a->service));
 	/* First the programs, so that nothing more comes; then what came is drained and delivered. */
 	manager_free(take(a->manager));
 	recorder_settle(a->recorder);

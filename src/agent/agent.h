@@ -25,6 +25,10 @@ struct control;
 struct pipeline;
 /* The answer to {"cmd":"status"}, one line. `asked` is the socket that it came through. */
 void agent_status(struct agent *agent, struct control *asked, struct buf *out);
+/* The same without what is told of the API, for the API itself. */
+void agent_status_for(struct agent *agent, struct control *asked, bool with_api, struct buf *out);
+/* Does any sensor run? */
+bool agent_is_at_work(struct agent *agent);
 /*
  * Reads the configuration again, with `sets` (or NULL) added to what was set before, and applies it. Validated
  * whole first: -EINVAL leaves all as it was, with the problems in `out`. On success `out` lists what changed,

@@ -46,7 +46,10 @@
  *    "bus":{"shards":N,"put":N,"delivered":N,"waits":N,"queued_bytes":N,"queue_bytes":N,
  *           "lost":{"critical":N,"normal":N,"bulk":N,"packet":N}},
  *    "context":{"<metric>":N,...},
- *    "streams":[{"pid":N,"uid":N,"sent":N,"lost":N}]}
+ *    "streams":[{"pid":N,"uid":N,"sent":N,"lost":N}],
+ *    "api":{"state":"running|failed|off","why":"..","listen":"127.0.0.1:7070","socket":"..","tls":false,"tokens":N,
+ *           "connections":N,"connections_refused":N,"requests":N,"refused":N,"malformed":N,"streams":N,"records":N,
+ *           "lost":N,"consumers":[{"name":"..","streams":N,"requests":N,"refused":N,"limited":N,"records":N,"lost":N}]}}
  *   STATE: "running", "degraded" (some hook is not there, or silent), "failed", "fallback" (given up on
  *   after repeated failure; the agent says what is missing), "off".
  */

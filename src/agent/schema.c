@@ -2,6 +2,7 @@
 #include "agent/schema.h"
 #include <string.h>
 #include "base/err.h"
+#include "api/api.h"
 #include "config/settings.h"
 #include "context/context.h"
 #include "engines/engine.h"
@@ -44,7 +45,7 @@ static void check_sensors(const struct config *config, struct config_report *rep
 	}
 }
 
-static config_check_fn *const checks[] = { settings_check, check_stacks, check_sensors, NULL };
+static config_check_fn *const checks[] = { settings_check, api_check, check_stacks, check_sensors, NULL };
 static struct config_schema schema = { .sections = sections, .checks = checks };
 
 static bool add(const char *group, const char *name, const struct config_section *section)
@@ -119,6 +120,6 @@ const struct config_schema *agent_schema(void)
 		return &schema;
 	for (size_t i = 0; i < settings_n_sections; i++)
 		good &= add("", settings_sections[i].path, &settings_sections[i]);
-	good &= add_context() && add_sensors() && add_engines();
+	good &= add("", api_section.path, &api_section) && add_context() && add_sensors() && add_engines();
 	return good ? &schema : NULL;
 }

@@ -181,6 +181,8 @@ int api_open(const struct api_options *options, struct api **ret_api)
 	r = open_all(api, options);
 	if (r < 0)
 		return err_wrap(r, "start the API");
+	log_info("the API listens", "address=%s socket=%s tls=%s", api->address[0] ? api->address : "-",
+		 api->socket_path[0] ? api->socket_path : "-", api->tls ? "yes" : "no");
 	*ret_api = take(api);
 	return 0;
 }

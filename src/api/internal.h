@@ -72,7 +72,7 @@ struct api {
 	struct work *work;
 	int tcp_fd, unix_fd;
 	char address[128], socket_path[108];
-	bool unix_bound, loopback;
+	bool unix_bound, made_dir;
 	uint64_t socket_ino;
 	uint32_t socket_group;
 	struct loop *loops[LOOPS_MAX];

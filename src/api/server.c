@@ -576,6 +576,31 @@ static int check_socket_path(const struct sockaddr_un *addr)
 	return 0;
 }
 
+static int make_socket_dir(struct api *api, const char *path)
+{
+	char dir[sizeof(api->socket_path)];
+	const char *slash = strrchr(path, '/');
+
+	if (slash == path)
+		return 0;
+	(void)snprintf(dir, sizeof(dir), "%.*s", (int)(slash - path), path);
+	api->made_dir = !mkdir(dir, 0755);
+	return api->made_dir || errno == EEXIST ? 0 : err_sys(errno, "make the folder %s (api.socket)", dir);
+}
+
+static void remove_socket(struct api *api)
+{
+	char *slash = strrchr(api->socket_path, '/');
+	struct stat st;
+
+	if (api->unix_bound && !lstat(api->socket_path, &st) && st.st_ino == api->socket_ino)
+		(void)unlink(api->socket_path);
+	if (api->made_dir && slash) {
+		*slash = 0;
+		(void)rmdir(api->socket_path);
+	}
+}
+
 static int listen_unix(struct api *api, const char *path, const char *group_name)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -596,7 +621,10 @@ static int listen_unix(struct api *api, const char *path, const char *group_name
 			return err_new(-ENOENT, "api.socket_group: there is no group \"%s\"", group_name);
 		api->socket_group = group->gr_gid;
 	}
+	(void)snprintf(api->socket_path, sizeof(api->socket_path), "%s", path);
 	r = check_socket_path(&addr);
+	if (r == 0)
+		r = make_socket_dir(api, path);
 	if (r < 0)
 		return r;
 	api->unix_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
@@ -606,7 +634,6 @@ static int listen_unix(struct api *api, const char *path, const char *group_name
 	(void)fchmod(api->unix_fd, group ? 0660 : 0600);
 	if (bind(api->unix_fd, (struct sockaddr *)&addr, sizeof(addr)))
 		return err_sys(errno, "bind %s (api.socket)", path);
-	(void)snprintf(api->socket_path, sizeof(api->socket_path), "%s", path);
 	api->unix_bound = !lstat(path, &st);
 	api->socket_ino = st.st_ino;
 	if ((group && chown(path, (uid_t)-1, group->gr_gid)) || listen(api->unix_fd, BACKLOG))
@@ -686,13 +713,10 @@ static void close_loop(struct server_loop *server)
 
 void server_close(struct api *api)
 {
-	struct stat st;
-
 	for (unsigned i = 0; i < api->n_loops; i++)
 		close_loop(api->loops[i]->server);
 	api->n_loops = 0;
-	if (api->unix_bound && !lstat(api->socket_path, &st) && st.st_ino == api->socket_ino)
-		(void)unlink(api->socket_path);
+	remove_socket(api);
 	fd_closep(&api->tcp_fd);
 	fd_closep(&api->unix_fd);
 }

@@ -53,8 +53,10 @@ void e2e_config(struct e2e *a, const struct sandbox *sb, const char *yaml)
 /* A child whose stderr comes to us. It dies with us, so that a failed test leaves no agent. */
 static bool spawn(struct e2e *a, const struct sandbox *sb, const char *const *extra)
 {
-	const char *argv[ARGS_MAX] = { e2e_binary(), "run", "--scope", sb->scope, "--socket", a->socket };
-	size_t n = 6;
+	/* Without the API: its port is one for the whole host. A test that wants it says so in `extra`. */
+	const char *argv[ARGS_MAX] = { e2e_binary(), "run",     "--scope", sb->scope,
+				       "--socket",   a->socket, "--set",   "api.enabled=false" };
+	size_t n = 8;
 	int fds[2];
 
 	(void)snprintf(a->socket, sizeof(a->socket), "%s/shrike.sock", sb->dir);
