@@ -107,27 +107,42 @@ struct filter_spec export_filter_spec(const struct export_filter *filter)
 
 /* ---- a stream ---------------------------------------------------------------------------------- */
 
-static void apply_known(void *arg, const struct ev_head *rec)
+/* What was known, and for a stream of what comes from now on, where it goes on from there. */
+static int learn(struct export_sub *sub, bool from_now)
 {
-	(void)context_apply(arg, rec);
+	const struct export_source *source = &sub->x->source;
+	auto_buf struct buf known = { .max = EXPORT_KNOWN_MAX };
+	uint64_t cursor;
+	int r;
+
+	if (!source->known)
+		return 0;
+	r = source->known(source->arg, &known, (__u64 *)&cursor);
+	if (r < 0)
+		return err_wrap(r, "what is known of processes");
+	for (size_t at = 0; at < known.len;) {
+		const struct ev_head *rec = (const struct ev_head *)(const void *)(known.data + at);
+
+		(void)context_apply(sub->context, rec);
+		at += (rec->len + 7U) & ~7U;
+	}
+	return from_now ? raw_reader_seek(sub->reader, cursor) : 0;
 }
 
 /* What the filter needs to know beyond the record: a context that lives from the records themselves. */
-static int open_context(struct export_sub *sub)
+static int open_context(struct export_sub *sub, bool from_now)
 {
 	struct context_options options = { .offline = true };
 	int r;
 
-	option_defaults(context_option_rows, context_n_option_rows, &options.limits);
+	(void)option_defaults(context_option_rows, context_n_option_rows, &options.limits);
 	if (options.limits.memory > EXPORT_CONTEXT_BYTES)
 		options.limits.memory = EXPORT_CONTEXT_BYTES;
 	r = context_open(&options, &sub->context);
-	if (r < 0)
-		return r;
-	return sub->x->source.known ? sub->x->source.known(sub->x->source.arg, apply_known, sub->context) : 0;
+	return r < 0 ? r : learn(sub, from_now);
 }
 
-static int open_filter(struct export_sub *sub, const struct export_filter *filter)
+static int open_filter(struct export_sub *sub, const struct export_filter *filter, bool from_now)
 {
 	struct filter_spec spec;
 	int r;
@@ -146,7 +161,7 @@ static int open_filter(struct export_sub *sub, const struct export_filter *filte
 	if (r < 0)
 		return r;
 	sub->descendants = spec.descendants;
-	return spec.descendants || *spec.container ? open_context(sub) : 0;
+	return spec.descendants || *spec.container ? open_context(sub, from_now) : 0;
 }
 
 static int open_reader(struct export_sub *sub, const struct stream_request *request)
@@ -207,10 +222,10 @@ int export_sub_open(struct export *x, struct http_request *req, const struct str
 	r = open_reader(sub, request);
 	if (r < 0)
 		return r;
-	sub->last_cursor = export_cursor(x, raw_reader_cursor(sub->reader));
-	r = open_filter(sub, request->filter);
+	r = open_filter(sub, request->filter, request->start == START_NOW && !request->cursor);
 	if (r < 0)
 		return r;
+	sub->last_cursor = export_cursor(x, raw_reader_cursor(sub->reader));
 	sub->waker = http_waker(req);
 	if (!sub->waker)
 		return err_new(-ENOMEM, "no memory for a stream");

@@ -23,11 +23,11 @@ struct export_source {
 	struct raw_ring *ring;
 	const char *store; /* folder of recorded segments; NULL: queries look at the ring alone */
 	/*
-	 * Tells what is known of processes, cgroups and users now, as context_snapshot() does, so that a stream that
-	 * joins late knows them. Called on the threads of the API, and may take some milliseconds. NULL: nothing is
-	 * known.
+	 * Adds what is known of processes, cgroups and users now, as records one after the other, each padded to 8,
+	 * and tells the number that the next record of the ring will have: a stream that joins late begins with them.
+	 * Called on the threads of the API, and may take some milliseconds. NULL: nothing is known.
 	 */
-	int (*known)(void *arg, void (*fn)(void *fn_arg, const struct ev_head *rec), void *fn_arg);
+	int (*known)(void *arg, struct buf *out, __u64 *ret_cursor);
 	void *arg;
 };
 

@@ -19,7 +19,6 @@ enum {
 	REQUEST_MEMORY = 1 << 20,
 	ANSWER_MAX = 3 << 20, /* gRPC clients take 4 MiB if they are not told otherwise */
 	ANSWER_ROOM = ANSWER_MAX + (2 << 20),
-	KNOWN_MAX = 64 << 20,
 	JSON_NODES_MAX = 8192,
 };
 
@@ -59,15 +58,6 @@ static void query_unref(struct query *q)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static void keep_known(void *arg, const struct ev_head *rec)
-{
-	static const char zeros[8];
-	struct buf *known = arg;
-
-	buf_add(known, rec, rec->len);
-	buf_add(known, zeros, -(size_t)rec->len & 7);
-}
-
 static bool needs_known(const struct filter_spec *spec)
 {
 	return spec->descendants || (spec->container && *spec->container);
@@ -78,12 +68,13 @@ static int open_ring(struct query *q, const struct store_query_spec *spec, struc
 {
 	const struct export_source *source = &q->x->source;
 	struct store_origin origin;
+	__u64 cursor;
 	int r;
 
 	if (source->known && needs_known(&spec->filter)) {
-		r = source->known(source->arg, keep_known, known);
-		if (r < 0 || known->failed)
-			return r < 0 ? r : err_new(-ENOMEM, "no memory for what is known");
+		r = source->known(source->arg, known, &cursor);
+		if (r < 0)
+			return err_wrap(r, "what is known of processes");
 	}
 	store_origin_here(&origin);
 	return raw_query_open(source->ring, &origin, buf_text(known), known->len, spec, ret_q);
@@ -201,7 +192,7 @@ static int look(struct query *q)
 		.to_ns = (__s64)q->request.until,
 		.cursor = q->request.cursor,
 	};
-	auto_buf struct buf known = { .max = KNOWN_MAX };
+	auto_buf struct buf known = { .max = EXPORT_KNOWN_MAX };
 	AUTO(store) store = NULL;
 	AUTO(store_query) sq = NULL;
 	int r;

@@ -16,6 +16,7 @@ enum {
 	EXPORT_SCAN_MAX = 16384, /* records that are looked at before others get their turn */
 	EXPORT_CONTEXT_SCAN_MAX = 4096,
 	EXPORT_CONTEXT_BYTES = 64 << 20, /* what a stream's own context may take */
+	EXPORT_KNOWN_MAX = 256 << 20,    /* of what is known when a stream begins */
 	EXPORT_TYPES_MAX = 256,
 };
 

@@ -1,10 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The export as stock clients see it: Python's gRPC, which knows only what reflection tells it, and curl. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+#include "api/export_proto.h"
 #include "base/mem.h"
 #include "base/test.h"
+#include "context/context.event.h"
+#include "sensors/process/process.event.h"
 #include "tests/export/fixture.h"
+#include "tests/export/lean.h"
 
 enum { RING = 1 << 20, OUT_MAX = 1 << 20 };
 
@@ -189,4 +197,185 @@ TEST(plain_http_and_websocket_say_the_same)
 		if (strncmp(buf_text(&out), r->says, strlen(r->says)) != 0)
 			test_fail(T_HERE, "got:\n%s--- want:\n%s", buf_text(&out), r->says);
 	}
+}
+
+/* ---- a lean client ------------------------------------------------------------------------------------- */
+
+/* Begins a stream, and waits until it has its place in the ring. */
+static bool open_client(struct export_fixture *f, struct lean *l, enum lean_form form,
+			const struct stream_request *request)
+{
+	auto_buf struct buf bytes = { .max = 512 };
+	struct raw_ring_metrics before, now;
+
+	raw_ring_metrics(f->ring, &before);
+	proto_write(&stream_request_message, request, &bytes);
+	if (!lean_open(l, f->port, NULL, form, buf_text(&bytes), bytes.len)) {
+		test_fail(T_HERE, "no connection: %s", strerror(errno));
+		return false;
+	}
+	l->look_inside = true;
+	for (unsigned i = 0; i < 5000; i++) {
+		raw_ring_metrics(f->ring, &now);
+		if (now.readers > before.readers) {
+			(void)fcntl(l->fd, F_SETFL, O_NONBLOCK);
+			return true;
+		}
+		(void)usleep(1000);
+	}
+	test_fail(T_HERE, "no stream");
+	lean_close(l);
+	return false;
+}
+
+/* Until nothing has come for a while. */
+static void read_until_quiet(struct lean *l)
+{
+	struct pollfd fd = { l->fd, POLLIN, 0 };
+
+	while (!l->ended && poll(&fd, 1, 300) > 0)
+		(void)lean_read(l);
+}
+
+/* ---- descendants ------------------------------------------------------------------------------------ */
+
+static struct ev_known known_process(__u32 pid, __u32 parent)
+{
+	return (struct ev_known) { .head = { .id = EV_KNOWN,
+					     .len = sizeof(struct ev_known),
+					     .pid = pid,
+					     .tid = pid,
+					     .start_ns = pid,
+					     .time_ns = 1000000,
+					     .comm = "known" },
+				   .parent_pid = parent,
+				   .parent_start_ns = parent };
+}
+
+/* Before the stream begins: 1 has started 500, which has started 501; 600 is another. */
+static int tell_known(void *arg, struct buf *out, __u64 *ret_cursor)
+{
+	const struct ev_known known[] = { known_process(1, 0), known_process(500, 1), known_process(501, 500),
+					  known_process(600, 1) };
+	struct raw_ring_metrics m;
+
+	buf_add(out, known, sizeof(known));
+	raw_ring_metrics(((struct export_fixture *)arg)->ring, &m);
+	*ret_cursor = m.puts;
+	return 0;
+}
+
+static void put_fork(struct export_fixture *f, __u32 parent, __u32 child)
+{
+	const struct ev_fork fork = { .head = { .id = EV_FORK,
+						.len = sizeof(fork),
+						.pid = parent,
+						.tid = parent,
+						.start_ns = parent,
+						.time_ns = 2000000 },
+				      .child_pid = child,
+				      .child_start_ns = child,
+				      .parent_pid = parent,
+				      .parent_start_ns = parent };
+
+	raw_ring_put(f->ring, &fork.head);
+	raw_ring_flush(f->ring, 1);
+}
+
+static void put_exit(struct export_fixture *f, __u32 pid)
+{
+	const struct ev_exit gone = { .head = { .id = EV_EXIT,
+						.len = sizeof(gone),
+						.pid = pid,
+						.tid = pid,
+						.start_ns = pid,
+						.time_ns = 3000000,
+						.comm = "x" } };
+
+	raw_ring_put(f->ring, &gone.head);
+	raw_ring_flush(f->ring, 1);
+}
+
+TEST(descendants_are_those_that_were_there_and_those_that_came)
+{
+	static const char *const types[] = { "process.exit" };
+	const struct export_filter filter = { .types = { types, 1 }, .pid = 500, .descendants = true };
+	const struct stream_request request = { .filter = &filter };
+	struct export_fixture f;
+	struct export_source source = { .known = tell_known, .arg = &f };
+	struct lean l;
+
+	if (export_fixture_open(&f, RING, &source, false) && open_client(&f, &l, LEAN_EVENTS, &request)) {
+		put_fork(&f, 501, 502);
+		put_fork(&f, 600, 601);
+		put_fork(&f, 502, 503);
+		put_exit(&f, 601);
+		put_exit(&f, 503);
+		put_exit(&f, 600);
+		put_exit(&f, 502);
+		put_exit(&f, 500);
+		put_exit(&f, 1);
+		read_until_quiet(&l);
+		check_int(l.events, 3);
+		lean_close(&l);
+	}
+	export_fixture_close(&f);
+}
+
+/* ---- clients that do not read -------------------------------------------------------------------------- */
+
+/* So much that it fits into no buffer between the two. */
+enum { MANY = 120000, STEP = 500 };
+
+static void put_many(struct export_fixture *f, struct lean *readers, unsigned n)
+{
+	for (unsigned i = 0; i < MANY; i += STEP) {
+		export_fixture_put(f, STEP);
+		for (unsigned k = 0; k < n; k++)
+			while (lean_read(&readers[k]))
+				;
+		(void)usleep(1000);
+	}
+}
+
+TEST(a_client_that_did_not_read_is_told_exactly_what_it_lost)
+{
+	static const enum lean_form forms[] = { LEAN_EVENTS, LEAN_BATCHES };
+
+	for (size_t i = 0; i < countof(forms); i++) {
+		auto_export struct export_fixture f;
+		struct lean l;
+
+		if (!export_fixture_open(&f, RAW_RING_BYTES_MIN, NULL, false) ||
+		    !open_client(&f, &l, forms[i], &(struct stream_request) { 0 }))
+			return;
+		put_many(&f, NULL, 0);
+		read_until_quiet(&l);
+		check(l.lost > 0 && l.events > 1000);
+		check_int(l.events + l.lost, MANY);
+		lean_close(&l);
+	}
+}
+
+TEST(clients_that_never_read_cost_the_others_nothing)
+{
+	enum { CLIENTS = 12, STUCK = 3 };
+	auto_export struct export_fixture f;
+	struct lean clients[CLIENTS];
+	unsigned n = 0;
+
+	if (!export_fixture_open(&f, 4 << 20, NULL, false))
+		return;
+	while (n < CLIENTS &&
+	       open_client(&f, &clients[n], n % 2 ? LEAN_BATCHES : LEAN_EVENTS, &(struct stream_request) { 0 }))
+		n++;
+	check_int(n, CLIENTS);
+	put_many(&f, clients + STUCK, n - STUCK);
+	for (unsigned i = STUCK; i < n; i++) {
+		read_until_quiet(&clients[i]);
+		check_int(clients[i].events, MANY);
+		check_int(clients[i].lost, 0);
+	}
+	for (unsigned i = 0; i < n; i++)
+		lean_close(&clients[i]);
 }
