@@ -524,7 +524,7 @@ static bool make_keys(struct runner *r, const struct rule *rule, uint32_t stage,
 	const struct query *q = rule->q.query;
 	const struct rule_stage *s = &rule->stage[stage];
 	size_t first = r->n_tuples;
-	bool lists = q->dialect == RULE_ELASTIC;
+	bool lists = q->dialect != RULE_ENDGAME;
 
 	*ret_first = first;
 	if (!add_tuple(r, r->keys.len))
