@@ -11,12 +11,6 @@ void lower_hint(struct lowering *lo, const char *best)
 		(void)snprintf(lo->diag->hint, sizeof(lo->diag->hint), "%s", best);
 }
 
-static void offer(struct nearest *near, const char *name)
-{
-	if (name)
-		nearest_offer(near, name);
-}
-
 static int unknown_field(struct lowering *lo, const struct ast *a, struct str name)
 {
 	const struct rule_schema *schema = lo->options->schema;
@@ -26,8 +20,11 @@ static int unknown_field(struct lowering *lo, const struct ast *a, struct str na
 
 	(void)snprintf(word, sizeof(word), "%.*s", (int)name.n, name.p);
 	r = fail_on(lo, a, "unknown field \"%s\"", word);
-	if (lo->counted || lo->tallied)
-		offer(&near, "count"), offer(&near, "percent"), offer(&near, "key");
+	if (lo->counted || lo->tallied) {
+		nearest_offer(&near, "count");
+		nearest_offer(&near, "percent");
+		nearest_offer(&near, "key");
+	}
 	for (size_t i = 0; schema && schema->name && schema->name(schema->subject, i); i++)
 		nearest_offer(&near, schema->name(schema->subject, i));
 	lower_hint(lo, near.best);
@@ -94,18 +91,18 @@ static int member(struct lowering *lo, const struct ast *a, ir_ref kid, struct s
 	return lower_made(lo, a, ref, ret_ref);
 }
 
+static bool is_variable(struct str name)
+{
+	return name.n > 2 && !memcmp(name.p, "$.", 2);
+}
+
 struct str lower_head(struct str name)
 {
-	const char *dot = memchr(name.p, '.', name.n);
-	size_t n = dot ? (size_t)(dot - name.p) : name.n;
+	/* "$.x" is one segment. */
+	size_t skip = is_variable(name) ? 2 : 0;
+	const char *dot = memchr(name.p + skip, '.', name.n - skip);
 
-	/* "$.x" is one segment: a variable. */
-	if (n == 1 && name.p[0] == '$' && dot) {
-		const char *next = memchr(dot + 1, '.', name.n - 2);
-
-		n = next ? (size_t)(next - name.p) : name.n;
-	}
-	return (struct str) { name.p, n };
+	return (struct str) { name.p, dot ? (size_t)(dot - name.p) : name.n };
 }
 
 static int variable(struct lowering *lo, const struct ast *a, unsigned var, struct str rest, ir_ref *ret_ref)
@@ -149,7 +146,7 @@ int lower_field(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 	for (unsigned i = lo->n_vars; i-- > 0;)
 		if (str_same(lo->vars[i], head))
 			return variable(lo, a, i, rest, ret_ref);
-	if (head.p[0] == '$')
+	if (is_variable(head))
 		return fail_on(lo, a, "unknown variable \"$%.*s\": arraySearch() and arrayCount() name theirs",
 			       (int)head.n - 2, head.p + 2);
 	if (rest.n && lo->ast->kind == QUERY_SEQUENCE && !lo->in_pipe) {

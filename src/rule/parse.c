@@ -214,7 +214,7 @@ static int parse_steps(struct parser *p, struct ast **field)
 	return 0;
 }
 
-/* A field, or the name of a call whose bracket follows: *ret_is_call, and the node is a call without arguments. */
+/* A field; or a call without its arguments yet, when a bracket follows the name. */
 static int parse_name(struct parser *p, struct ast **ret_node)
 {
 	bool optional = at(p, TOK_QUESTION), variable = at(p, TOK_DOLLAR), callable;

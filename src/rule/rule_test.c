@@ -93,6 +93,7 @@ TEST(elastic_conditions_lower_into_the_ops_that_they_mean)
 		{ "`a-b`.c == 1", "(==@! a-b.c 1)" },
 		{ "`a``b` == 1", "(==@! a`b 1)" },
 		{ "`and` == 1", "(==@! and 1)" },
+		{ "`$a`.b == 1", "(==@! $a.b 1)" },
 		{ "like == 1 and any like \"x\"", "(and (==@! like 1) (like@! any \"x\"))" },
 		{ "@timestamp > \"2024-02-29T00:00:00Z\"", "(>@!/date @timestamp 1709164800000000000)" },
 		{ "@timestamp > \"2024-02-29\"", "(>@!/date @timestamp 1709164800000000000)" },
