@@ -4,11 +4,14 @@
 #include <string.h>
 #include "agent/agent.h"
 #include "agent/metrics.h"
+#include "agent/pipeline.h"
 #include "api/api.h"
+#include "api/export.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/log.h"
 #include "config/config.h"
+#include "config/settings.h"
 
 enum { STATUS_MAX = 8 << 20, WHY_MAX = 512 };
 
@@ -17,6 +20,7 @@ struct service {
 	pthread_mutex_t lock;
 	struct config *config; /* that the API was opened with */
 	struct api *api;       /* NULL: off, or failed */
+	struct export *export; /* NULL: there is no raw ring to hand out */
 	char why[WHY_MAX];     /* it failed */
 };
 
@@ -39,20 +43,71 @@ static bool is_ready(void *ctx, struct buf *why)
 	return false;
 }
 
-static void open_api(struct service *s)
+/* Each record lies at a multiple of 8. */
+static int tell_known(void *arg, void (*fn)(void *fn_arg, const struct ev_head *rec), void *fn_arg)
 {
-	const struct api_options options = {
+	struct service *s = arg;
+	auto_buf struct buf known = { .max = PIPELINE_KNOWN_MAX };
+	__u64 cursor;
+	int r = pipeline_known(agent_pipeline(s->agent), &known, &cursor);
+
+	for (size_t at = 0; r == 0 && at < known.len;) {
+		const struct ev_head *rec = (const void *)(known.data + at);
+
+		fn(fn_arg, rec);
+		at += ((size_t)rec->len + 7) & ~(size_t)7;
+	}
+	return r;
+}
+
+static int open_export(struct service *s)
+{
+	const struct settings_record *record = config_section(s->config, "record");
+	const struct export_source source = {
+		.ring = pipeline_raw(agent_pipeline(s->agent)),
+		.store = config_is_enabled(s->config, "record") ? record->folder : NULL,
+		.known = tell_known,
+		.arg = s,
+	};
+
+	return source.ring ? export_open(&source, &s->export) : 0;
+}
+
+static int open_both(struct service *s)
+{
+	struct route_table exported = { 0 };
+	struct api_options options = {
 		.settings = config_section(s->config, "api"),
 		.ctx = s,
 		.metrics = write_metrics,
 		.ready = is_ready,
+		.tables = &exported,
 	};
+	int r = open_export(s);
 
+	if (r < 0)
+		return r;
+	if (s->export) {
+		exported = export_routes(s->export);
+		options.n_tables = 1;
+	}
+	return api_open(&options, &s->api);
+}
+
+static void close_api(struct service *s)
+{
+	api_free(take(s->api));
+	export_free(take(s->export));
+}
+
+static void open_api(struct service *s)
+{
 	s->why[0] = 0;
-	if (!config_is_enabled(s->config, "api") || api_open(&options, &s->api) == 0)
+	if (!config_is_enabled(s->config, "api") || open_both(s) == 0)
 		return;
 	(void)snprintf(s->why, sizeof(s->why), "%s", err_trail());
 	log_error("the API is not there", "why=\"%s\"", s->why);
+	close_api(s);
 }
 
 int service_open(struct agent *agent, struct config *config, struct service **ret_service)
@@ -79,7 +134,7 @@ void service_free(struct service *s)
 {
 	if (!s)
 		return;
-	api_free(s->api);
+	close_api(s);
 	config_free(s->config);
 	(void)pthread_mutex_destroy(&s->lock);
 	free(s);
@@ -94,7 +149,7 @@ void service_follow(struct service *s, struct config *config)
 		if (s->api && api_reload(s->api) < 0)
 			log_error("the API's certificate was not read again", "why=\"%s\"", err_trail());
 	} else {
-		api_free(take(s->api));
+		close_api(s);
 		old = s->config;
 		s->config = config_ref(config);
 		config_free(old);

@@ -34,7 +34,7 @@ void api_check(const struct config *config, struct config_report *report);
 
 struct api_options {
 	const struct api_settings *settings; /* copied as far as they are needed */
-	const struct route_table *tables;    /* must outlive the API */
+	const struct route_table *tables;    /* copied; their routes and ctx must outlive the API */
 	size_t n_tables;
 	void *ctx; /* of the following, which another thread calls, and which may take their time */
 	/* Adds to what /metrics says; may be NULL. */

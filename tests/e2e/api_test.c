@@ -176,6 +176,7 @@ TEST(the_api_of_an_agent_lets_in_who_has_a_token)
 
 	check_int(get(dial_tcp(a.port), "/openapi.json", NULL, &answer), 200);
 	check_has(buf_text(&answer), "\"/metrics\":{\"get\":{");
+	check_has(buf_text(&answer), "\"/api/v1/ebpf/stream\":{\"get\":{");
 	{
 		static const struct json_limits limits = { 1 << 20, 1 << 16, 32 };
 		const char *body = strstr(buf_text(&answer), "\r\n\r\n");
