@@ -43,21 +43,11 @@ static bool is_ready(void *ctx, struct buf *why)
 	return false;
 }
 
-/* Each record lies at a multiple of 8. */
-static int tell_known(void *arg, void (*fn)(void *fn_arg, const struct ev_head *rec), void *fn_arg)
+static int tell_known(void *arg, struct buf *out, __u64 *ret_cursor)
 {
 	struct service *s = arg;
-	auto_buf struct buf known = { .max = PIPELINE_KNOWN_MAX };
-	__u64 cursor;
-	int r = pipeline_known(agent_pipeline(s->agent), &known, &cursor);
 
-	for (size_t at = 0; r == 0 && at < known.len;) {
-		const struct ev_head *rec = (const void *)(known.data + at);
-
-		fn(fn_arg, rec);
-		at += ((size_t)rec->len + 7) & ~(size_t)7;
-	}
-	return r;
+	return pipeline_known(agent_pipeline(s->agent), out, ret_cursor);
 }
 
 static int open_export(struct service *s)
