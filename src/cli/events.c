@@ -1,42 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* events - what a running agent sees, as it happens, or what it still holds. */
-#include <arpa/inet.h>
 #include <errno.h>
-#include <fnmatch.h>
 #include <inttypes.h>
 #include <string.h>
 #include <time.h>
 #include "agent/control.h"
 #include "base/err.h"
-#include "base/hash.h"
-#include "base/map.h"
+#include "cli/choice.h"
 #include "cli/client.h"
-#include "base/nearest.h"
+#include "cli/tally.h"
 #include "cli/text.h"
 #include "cli/view.h"
 
-enum { LINE_MAX_BYTES = 8 << 20, COMM_MAX = 15, KINDS_COUNTED_MAX = 1024, ALL_HELD = 1000000000 };
+enum { LINE_MAX_BYTES = 8 << 20, ALL_HELD = 1000000000 };
 
 struct events_options {
-	struct option_list kind;
-	uint32_t pid, output;
-	bool descendants, count, no_follow;
-	char *comm, *container, *path, *address, *socket;
+	struct choice choice;
+	uint32_t output;
+	bool count, no_follow;
+	char *socket;
 	uint64_t for_ns, last, limit;
 };
 
 static const struct verb_option options[] = {
-	VERB_OPTION_FULL(events_options, kind, "kind", 'k', "GLOB", OPT_STRS, "",
-			 "only kinds that fit: process.exec, 'file.*'", COMPLETE_KIND, .max = ARGS_LIST_MAX),
-	VERB_OPTION(events_options, pid, "pid", 'p', "N", OPT_U32, "0", "only what this process does"),
-	VERB_FLAG(events_options, descendants, "descendants", 'd', "with --pid: and the processes that come from it"),
-	VERB_OPTION(events_options, comm, "comm", 0, "NAME", OPT_STR, "",
-		    "only processes of this name, of which the kernel keeps 15 bytes"),
-	VERB_OPTION(events_options, container, "container", 0, "NAME", OPT_STR, "",
-		    "only this container: its name, or how its id begins"),
-	VERB_OPTION(events_options, path, "path", 0, "PREFIX", OPT_PATH, "", "only files whose path begins so"),
-	VERB_OPTION(events_options, address, "address", 0, "CIDR", OPT_STR, "",
-		    "only connections with such an address at either end: 10.0.0.0/8, ::1"),
+	CHOICE_OPTIONS(events_options),
 	VERB_OPTION(events_options, last, "last", 'n', "N", OPT_U64, "0",
 		    "begin with the newest N that the agent still holds", .max = ALL_HELD),
 	VERB_FLAG(events_options, no_follow, "no-follow", 0,
@@ -51,75 +38,14 @@ static const struct verb_option options[] = {
 
 /* ---- is it asked well? ------------------------------------------------------------------- */
 
-/* Also offers what may be meant: "process" for "process.*". */
-static bool any_kind_fits(const char *glob, struct nearest *near, char *star, size_t star_size)
-{
-	const struct event_kind *kind;
-
-	for (size_t i = 0; (kind = view_kind_at(i)); i++) {
-		size_t stem = strcspn(kind->name, ".");
-
-		if (fnmatch(glob, kind->name, 0) == 0)
-			return true;
-		nearest_offer(near, kind->name);
-		if (strlen(glob) == stem && !strncmp(glob, kind->name, stem)) {
-			(void)snprintf(star, star_size, "%.*s.*", (int)stem, kind->name);
-			*near = (struct nearest) { .word = glob, .best = star };
-		}
-	}
-	return false;
-}
-
-static enum exit_code check_kinds(struct cli *cli, const struct option_list *kinds)
-{
-	for (size_t i = 0; i < kinds->n; i++) {
-		struct nearest near = { .word = kinds->items[i] };
-		char star[64];
-
-		if (any_kind_fits(kinds->items[i], &near, star, sizeof(star)))
-			continue;
-		if (near.best)
-			return cli_misused(cli, &verb_events, "--kind: no event is called \"%s\"; did you mean '%s'?",
-					   kinds->items[i], near.best);
-		return cli_misused(cli, &verb_events, "--kind: no event is called \"%s\"", kinds->items[i]);
-	}
-	return EXIT_OK;
-}
-
-static bool is_prefix_of_addresses(const char *text)
-{
-	const char *slash = strchr(text, '/');
-	unsigned char bytes[16];
-	char address[64], *end;
-	int family;
-	long bits;
-
-	(void)snprintf(address, sizeof(address), "%.*s", (int)(slash ? slash - text : 63), text);
-	family = strchr(address, ':') ? AF_INET6 : AF_INET;
-	if (inet_pton(family, address, bytes) != 1)
-		return false;
-	if (!slash)
-		return true;
-	bits = strtol(slash + 1, &end, 10);
-	return slash[1] >= '0' && slash[1] <= '9' && !*end && bits <= (family == AF_INET ? 32 : 128);
-}
-
 static enum exit_code check_options(struct cli *cli, const struct events_options *o, char **args, size_t n_args)
 {
 	if (n_args)
 		return cli_misused(cli, &verb_events, "\"%s\" is no option; kinds are named by --kind %s", args[0],
 				   args[0]);
-	if (o->descendants && !o->pid)
-		return cli_misused(cli, &verb_events, "--descendants goes with --pid: whose?");
-	if (strlen(o->comm) > COMM_MAX)
-		return cli_misused(cli, &verb_events, "--comm: the kernel keeps %d bytes of a name; look for \"%.*s\"",
-				   COMM_MAX, COMM_MAX, o->comm);
-	if (o->address[0] && !is_prefix_of_addresses(o->address))
-		return cli_misused(cli, &verb_events,
-				   "--address: \"%s\" is neither an address nor a prefix like 10.0.0.0/8", o->address);
 	if (o->no_follow && o->for_ns)
 		return cli_misused(cli, &verb_events, "--for is how long to follow, and --no-follow says not to");
-	return check_kinds(cli, &o->kind);
+	return choice_check(cli, &verb_events, &o->choice);
 }
 
 /* ---- the request ---------------------------------------------------------------------------- */
@@ -134,107 +60,25 @@ static void text_member(struct buf *out, const char *name, const char *value)
 
 static void make_request(const struct events_options *o, struct buf *out)
 {
+	const struct choice *c = &o->choice;
 	uint64_t last = o->no_follow && !o->last ? ALL_HELD : o->last;
 
 	buf_printf(out, "{\"cmd\":\"events\",\"follow\":%s,\"last\":%" PRIu64 ",\"filter\":{\"kinds\":[",
 		   o->no_follow ? "false" : "true", last);
-	for (size_t i = 0; i < o->kind.n; i++) {
+	for (size_t i = 0; i < c->kind.n; i++) {
 		buf_str(out, i ? "," : "");
-		json_write_str(out, o->kind.items[i], strlen(o->kind.items[i]));
+		json_write_str(out, c->kind.items[i], strlen(c->kind.items[i]));
 	}
 	buf_char(out, ']');
-	if (o->pid)
-		buf_printf(out, ",\"pid\":%u", o->pid);
-	if (o->descendants)
+	if (c->pid)
+		buf_printf(out, ",\"pid\":%u", c->pid);
+	if (c->descendants)
 		buf_str(out, ",\"descendants\":true");
-	text_member(out, "comm", o->comm);
-	text_member(out, "container", o->container);
-	text_member(out, "path", o->path);
-	text_member(out, "address", o->address);
+	text_member(out, "comm", c->comm);
+	text_member(out, "container", c->container);
+	text_member(out, "path", c->path);
+	text_member(out, "address", c->address);
 	buf_str(out, "}}");
-}
-
-/* ---- counting -------------------------------------------------------------------------------- */
-
-struct counted {
-	uint64_t n;
-	char kind[64];
-};
-
-static bool counted_is(const void *item, const void *key)
-{
-	return !strcmp(((const struct counted *)item)->kind, key);
-}
-
-static void count(struct map *counts, const char *kind)
-{
-	char key[sizeof(((struct counted *)0)->kind)];
-	struct counted *c;
-	uint64_t hash;
-
-	(void)snprintf(key, sizeof(key), "%s", kind);
-	hash = hash_bytes(key, strlen(key), hash_seed());
-	c = map_get(counts, hash, key);
-	if (!c) {
-		c = calloc(1, sizeof(*c));
-		if (!c)
-			return;
-		memcpy(c->kind, key, sizeof(key));
-		if (map_put(counts, hash, c) < 0) {
-			free(c);
-			return;
-		}
-	}
-	c->n++;
-}
-
-static void counts_free(struct map *counts)
-{
-	struct counted *c;
-	size_t at = 0;
-
-	while ((c = map_next(counts, &at)))
-		free(c);
-	map_free(counts);
-}
-
-static int more_first(const void *a, const void *b)
-{
-	const struct counted *x = *(const struct counted *const *)a, *y = *(const struct counted *const *)b;
-
-	return x->n != y->n ? x->n < y->n ? 1 : -1 : strcmp(x->kind, y->kind);
-}
-
-static void show_counts(struct cli *cli, const struct map *counts, uint32_t output)
-{
-	static const char *const titles[] = { ">events", "kind", NULL };
-	auto_free const struct counted **sorted = calloc(counts->n + 1, sizeof(const struct counted *));
-	auto_table struct table table = { 0 };
-	auto_buf struct buf out = { 0 };
-	size_t at = 0, n = 0;
-
-	table_init(&table, titles);
-	buf_init(&out, LINE_MAX_BYTES);
-	if (!sorted)
-		return;
-	while (n < counts->n && (sorted[n] = map_next(counts, &at)))
-		n++;
-	qsort(sorted, n, sizeof(const struct counted *), more_first);
-	buf_str(&out, output == OUTPUT_JSON ? "{" : "");
-	for (size_t i = 0; i < n; i++) {
-		table_cell(&table, "%" PRIu64, sorted[i]->n);
-		table_cell(&table, "%s", sorted[i]->kind);
-		if (output == OUTPUT_JSON) {
-			buf_str(&out, i ? "," : "");
-			json_write_str(&out, sorted[i]->kind, strlen(sorted[i]->kind));
-			buf_printf(&out, ":%" PRIu64, sorted[i]->n);
-		}
-	}
-	if (output == OUTPUT_JSON)
-		buf_str(&out, "}\n");
-	else if (n)
-		table_print(&table, 0, &out);
-	(void)cli_write(cli, &out);
 }
 
 /* ---- following -------------------------------------------------------------------------------- */
@@ -245,7 +89,7 @@ struct session {
 	struct client *client;
 	struct json_doc doc;
 	struct view view;
-	struct map counts;
+	struct tally tally;
 	struct buf out;
 	uint64_t shown, lost, unreadable;
 	bool ended; /* the agent has said that this is all */
@@ -284,7 +128,7 @@ static bool take_line(struct session *s, struct str line)
 	s->shown++;
 	if (s->o->count) {
 		kind = view_field(event, "event.dataset");
-		count(&s->counts, kind && kind->type == JSON_STRING ? kind->s : "(no kind)");
+		tally_add(&s->tally, kind && kind->type == JSON_STRING ? kind->s : "(no kind)", 1);
 		return true;
 	}
 	buf_clear(&s->out);
@@ -375,7 +219,7 @@ static enum exit_code finish(struct session *s, enum client_result result)
 	if (result == CLIENT_UNREAD)
 		return EXIT_OK;
 	if (s->o->count)
-		show_counts(s->cli, &s->counts, s->o->output);
+		tally_show(s->cli, &s->tally, s->o->output);
 	if (s->unreadable)
 		cli_say(s->cli, "%" PRIu64 " line%s could not be read as events", s->unreadable,
 			s->unreadable == 1 ? "" : "s");
@@ -417,11 +261,11 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 		return code;
 	s.client = client;
 	json_init(&s.doc, &client_json_limits);
-	map_init(&s.counts, KINDS_COUNTED_MAX, counted_is);
+	tally_init(&s.tally);
 	buf_init(&s.out, LINE_MAX_BYTES);
 	code = session(&s);
 	buf_free(&s.out);
-	counts_free(&s.counts);
+	tally_free(&s.tally);
 	json_free(&s.doc);
 	return code;
 }

@@ -222,7 +222,10 @@ static int by_since(const void *a, const void *b)
 		return x->since_ns < y->since_ns ? -1 : 1;
 	if (x->start_ns != y->start_ns)
 		return x->start_ns < y->start_ns ? -1 : 1;
-	return x->pid < y->pid ? -1 : x->pid > y->pid;
+	if (x->pid != y->pid)
+		return x->pid < y->pid ? -1 : 1;
+	/* The same one, of which a line of ancestors was cut. */
+	return x->depth > y->depth ? -1 : x->depth < y->depth;
 }
 
 static bool is_same(const void *item, const void *key)

@@ -257,7 +257,7 @@ static int open_by_content(struct input *in, const char *path, const char *schem
 		return open_json(in, path, schema);
 	}
 	if (stat(path, &st))
-		return err_sys(errno, "open");
+		return err_new(-errno, "%s", strerror(errno));
 	if (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && store_is_segment(path))) {
 		in->format = INPUT_RECORDING;
 		return open_recording(in, path);
@@ -268,7 +268,7 @@ static int open_by_content(struct input *in, const char *path, const char *schem
 	}
 	f = fopen(path, "re");
 	if (!f)
-		return err_sys(errno, "open");
+		return err_new(-errno, "%s", strerror(errno));
 	n = fread(first, 1, sizeof(first), f);
 	if (ferror(f))
 		return err_sys(errno ?: EIO, "read");

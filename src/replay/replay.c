@@ -245,11 +245,12 @@ static int begin_boot(struct replay *r)
 		.shards = r->options.shards, .queue_bytes = QUEUE_BYTES, .wait_ns = wait_ns, .exact = true
 	};
 	const struct bus_consumer consumer = { on_record, on_time, NULL, r };
-	const struct context_options context = { .limits = r->options.limits,
-						 .offline = true,
-						 .boot_id = r->origin.boot_id };
-	int result = context_open(&context, &r->context);
+	struct context_options context = { .limits = r->options.limits, .offline = true, .boot_id = r->origin.boot_id };
+	int result;
 
+	/* What is cut where memory is short depends on how far behind the shards are. */
+	context.limits.memory = UINT64_MAX;
+	result = context_open(&context, &r->context);
 	for (unsigned i = 0; i < r->options.shards && result == 0; i++) {
 		r->shards[i].told_ns = 0;
 		result = open_engines(r, &r->shards[i]);
@@ -454,6 +455,9 @@ static int feed(struct replay *r, const struct input *in, const struct input_ite
 	    (r->options.from_ns && item->wall_ns < r->options.from_ns) ||
 	    (r->options.to_ns && item->wall_ns >= r->options.to_ns))
 		return 0;
+	if (!r->stats.events && r->options.for_ns && !r->options.to_ns &&
+	    __builtin_add_overflow(item->wall_ns, r->options.for_ns, &r->options.to_ns))
+		r->options.to_ns = INT64_MAX;
 	if (item->wall_ns > r->newest_ns)
 		r->newest_ns = item->wall_ns;
 	/*

@@ -33,13 +33,14 @@ struct replay_engine {
 
 struct replay_options {
 	unsigned shards;
-	unsigned speed;              /* 1: as it happened; 10: ten times that; 0: as fast as it goes */
-	int64_t from_ns, to_ns;      /* wall time, `to_ns` excluded; 0: open */
-	const struct filter *filter; /* NULL: all */
-	bool no_events;              /* only findings */
-	bool count;                  /* no events, but how many there are of each kind: replay_count() */
-	const char *schema;          /* of foreign lines; one of schema_names[] */
-	struct context_limits limits;
+	unsigned speed;                      /* 1: as it happened; 10: ten times that; 0: as fast as it goes */
+	int64_t for_ns;                      /* event time, from the first event in the range on; 0: no bound */
+	int64_t from_ns, to_ns;              /* wall time, `to_ns` excluded; 0: open */
+	const struct filter *filter;         /* NULL: all */
+	bool no_events;                      /* only findings */
+	bool count;                          /* no events, but how many there are of each kind: replay_count() */
+	const char *schema;                  /* of foreign lines; one of schema_names[] */
+	struct context_limits limits;        /* but for the memory, which only the number of processes bounds */
 	const struct replay_engine *engines; /* NULL: none */
 	/* The caller's thread: what comes out, in order. False: it is enough. */
 	bool (*on_line)(void *arg, enum replay_what what, const char *line, size_t n);
