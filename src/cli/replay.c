@@ -254,7 +254,9 @@ static enum exit_code replay_all(struct session *s, const struct replay_options 
 		s->file = files[i];
 		result = replay_file(s->replay, files[i], &in);
 		clear_progress(s);
-		say_losses(s, &in);
+		/* Who has enough before the end is not told how far it had been read by then. */
+		if (result != 1)
+			say_losses(s, &in);
 	}
 	if (result == 0)
 		result = replay_end(s->replay);
