@@ -135,17 +135,6 @@ static int on_stream_close(nghttp2_session *session, int32_t stream_id, uint32_t
 	return 0;
 }
 
-static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error, void *user)
-{
-	struct conn *c = user;
-
-	(void)session;
-	(void)frame;
-	(void)error;
-	COUNT(c->api->counters.bad_http2);
-	return 0;
-}
-
 /* ---- answers ---------------------------------------------------------------------------------------------- */
 
 static bool is_full(const struct conn *c)
@@ -237,12 +226,23 @@ static ssize_t on_read(nghttp2_session *session, int32_t stream_id, uint8_t *to,
 	return (ssize_t)(x->n_chunk < room ? x->n_chunk : room);
 }
 
-/* Who has its answer need not send the rest of its body. */
+/* Does the frame say that the client has broken the rules? We reset streams for other reasons, too. */
+static bool is_complaint(const nghttp2_frame *frame)
+{
+	if (frame->hd.type == NGHTTP2_GOAWAY)
+		return frame->goaway.error_code != NGHTTP2_NO_ERROR;
+	return frame->hd.type == NGHTTP2_RST_STREAM && frame->rst_stream.error_code != NGHTTP2_NO_ERROR &&
+	       frame->rst_stream.error_code != NGHTTP2_CANCEL && frame->rst_stream.error_code != NGHTTP2_INTERNAL_ERROR;
+}
+
 static int on_frame_sent(nghttp2_session *session, const nghttp2_frame *frame, void *user)
 {
+	struct conn *c = user;
 	struct exchange *x = exchange_of(session, frame->hd.stream_id);
 
-	(void)user;
+	if (is_complaint(frame))
+		COUNT(c->api->counters.bad_http2);
+	/* Who has its answer need not send the rest of its body. */
 	if (x && !x->body_ended && (frame->hd.type == NGHTTP2_HEADERS || frame->hd.type == NGHTTP2_DATA) &&
 	    frame->hd.flags & NGHTTP2_FLAG_END_STREAM)
 		return nghttp2_submit_rst_stream(session, 0, frame->hd.stream_id, NGHTTP2_NO_ERROR);
@@ -292,7 +292,6 @@ static nghttp2_session_callbacks *make_callbacks(void)
 	nghttp2_session_callbacks_set_on_frame_recv_callback(cb, on_frame_recv);
 	nghttp2_session_callbacks_set_on_data_chunk_recv_callback(cb, on_data);
 	nghttp2_session_callbacks_set_on_stream_close_callback(cb, on_stream_close);
-	nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(cb, on_invalid_frame);
 	nghttp2_session_callbacks_set_send_callback(cb, on_send);
 	nghttp2_session_callbacks_set_send_data_callback(cb, on_send_data);
 	nghttp2_session_callbacks_set_on_frame_send_callback(cb, on_frame_sent);
@@ -340,7 +339,6 @@ void http2_feed(struct conn *c, const char *bytes, size_t n)
 
 	if (used >= 0)
 		return;
-	COUNT(c->api->counters.bad_http2);
 	/* Says why, if it can, and then nothing more. */
 	(void)nghttp2_session_terminate_session(c->h2, NGHTTP2_PROTOCOL_ERROR);
 	http2_fill(c);
