@@ -65,7 +65,6 @@ struct session {
 	bool unread;  /* nobody reads what is written */
 	bool shows_progress;
 	bool has_progress; /* a line of it stands there */
-	const char *file;
 };
 
 /* ---- is it asked well? ---------------------------------------------------------------------------- */
@@ -204,22 +203,22 @@ static bool take_progress(void *arg, const struct input_stats *in)
 	return true;
 }
 
-static void say_losses(struct session *s, const struct input_stats *in)
+static void say_losses(struct session *s, const char *file, const struct input_stats *in)
 {
 	if (in->torn_bytes)
-		cli_say(s->cli, "%s: it ends in the middle: the last %" PRIu64 " byte%s were left out", s->file,
+		cli_say(s->cli, "%s: it ends in the middle: the last %" PRIu64 " byte%s were left out", file,
 			in->torn_bytes, in->torn_bytes == 1 ? "" : "s");
 	if (in->damaged)
-		cli_say(s->cli, "%s: %" PRIu64 " damaged block%s left out", s->file, in->damaged,
+		cli_say(s->cli, "%s: %" PRIu64 " damaged block%s left out", file, in->damaged,
 			in->damaged == 1 ? " was" : "s were");
 	if (in->lost)
-		cli_say(s->cli, "%s: %" PRIu64 " record%s lost when it was recorded", s->file, in->lost,
+		cli_say(s->cli, "%s: %" PRIu64 " record%s lost when it was recorded", file, in->lost,
 			in->lost == 1 ? " was" : "s were");
 	if (in->unreadable)
-		cli_say(s->cli, "%s: %" PRIu64 " could not be read as %s", s->file, in->unreadable,
+		cli_say(s->cli, "%s: %" PRIu64 " could not be read as %s", file, in->unreadable,
 			in->unreadable == 1 ? "an event" : "events");
 	if (in->too_long)
-		cli_say(s->cli, "%s: %" PRIu64 " line%s passed over, too long to be events", s->file, in->too_long,
+		cli_say(s->cli, "%s: %" PRIu64 " line%s passed over, too long to be events", file, in->too_long,
 			in->too_long == 1 ? " was" : "s were");
 }
 
@@ -245,22 +244,19 @@ static void show_counts(struct session *s)
 
 static enum exit_code replay_all(struct session *s, const struct replay_options *r, char **files, size_t n_files)
 {
+	auto_free struct input_stats *in = calloc(n_files, sizeof(*in));
 	enum exit_code code = EXIT_OK;
-	int result = replay_open(r, &s->replay);
+	int result = in ? replay_open(r, &s->replay) : err_new(-ENOMEM, "out of memory");
+	size_t n = 0;
 
-	for (size_t i = 0; result == 0 && i < n_files; i++) {
-		struct input_stats in;
-
-		s->file = files[i];
-		result = replay_file(s->replay, files[i], &in);
-		clear_progress(s);
-		/* Who has enough before the end is not told how far it had been read by then. */
-		if (result != 1)
-			say_losses(s, &in);
-	}
+	for (; result == 0 && n < n_files; n++)
+		result = replay_file(s->replay, files[n], &in[n]);
 	if (result == 0)
 		result = replay_end(s->replay);
 	clear_progress(s);
+	/* Who has enough before the end is not told how far it had been read by then: that depends on the threads. */
+	for (size_t i = 0; result != 1 && i < n; i++)
+		say_losses(s, files[i], &in[i]);
 	if (result < 0)
 		code = cli_failed(s->cli);
 	if (s->o->count && s->replay && result >= 0)
