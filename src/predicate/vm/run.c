@@ -29,6 +29,7 @@ void predicate_scratch_free(struct predicate_scratch *s)
 	free(s->leaves);
 	free(s->stack);
 	free(s->list);
+	free(s->chosen);
 	arena_free(&s->arena);
 	free(s);
 }
@@ -53,7 +54,8 @@ static bool fit(const struct program *p, struct predicate_scratch *s)
 	return grow((void **)&s->slots, &s->n_slots, p->n_slots, sizeof(*s->slots)) &&
 	       grow((void **)&s->leaves, &s->n_leaves, p->n_leaves, sizeof(*s->leaves)) &&
 	       grow((void **)&s->stack, &s->n_stack, p->stack + 1, sizeof(*s->stack)) &&
-	       grow((void **)&s->list, &s->n_list, 3 * p->n_entries + 1, sizeof(*s->list));
+	       grow((void **)&s->list, &s->n_list, 2 * p->n_entries + 1, sizeof(*s->list)) &&
+	       grow((void **)&s->chosen, &s->n_chosen, p->n_entries, sizeof(*s->chosen));
 }
 
 /*
@@ -82,7 +84,7 @@ bool program_begin(const struct program *p, const struct predicate_input *in, st
 {
 	/* By size, not by pointer: another program may stand where one was freed. */
 	if (s->n_slots < p->n_slots || s->n_leaves < p->n_leaves || s->n_stack <= p->stack ||
-	    s->n_list <= 3 * p->n_entries) {
+	    s->n_list <= 2 * p->n_entries || s->n_chosen < p->n_entries) {
 		if (!fit(p, s))
 			return false;
 	}
@@ -91,6 +93,7 @@ bool program_begin(const struct program *p, const struct predicate_input *in, st
 		s->epoch = 1;
 		memset(s->slots, 0, s->n_slots * sizeof(*s->slots));
 		memset(s->leaves, 0, s->n_leaves * sizeof(*s->leaves));
+		memset(s->chosen, 0, s->n_chosen * sizeof(*s->chosen));
 	}
 	s->in = in;
 	s->row = row_of(p, in->ev);
@@ -125,6 +128,11 @@ static inline struct value *load(const struct program *p, struct predicate_scrat
 		s->slots[slot].epoch = s->epoch;
 	}
 	return &s->slots[slot].v;
+}
+
+const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot)
+{
+	return load(p, s, slot);
 }
 
 /* ---- leaves -------------------------------------------------------------------------------------------- */

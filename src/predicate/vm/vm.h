@@ -160,7 +160,10 @@ struct predicate_scratch {
 	size_t var_at[RULE_VARIABLES_MAX];
 	struct arena arena;
 	struct event_scratch room;
-	/* For who runs many: a list that may be used between two begins. */
-	uint32_t *list;
-	uint32_t n_list;
+	/* Of sets: predicates to be run, and those that are true; for each the epoch in which it was chosen. */
+	uint32_t *list, *chosen;
+	uint32_t n_list, n_chosen;
 };
+
+/* The value of a slot, for as long as the event is looked at. */
+const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot);

@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * set - an index over a program: which of its conditions could be true of an event at all?
+ *
+ * An atom is a literal that a field's text must be, begin with, end with or have in it. A clause is a list
+ * of atoms of which one must be there for a condition to be true. Each condition is filed under the atoms of
+ * its cheapest clause: few atoms, that few other conditions ask for, of which a text tells quickly whether it
+ * has them. Atoms are looked for without case, so they may say yes too often, never too rarely.
+ */
+#include <string.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/map.h"
+#include "match/fold.h"
+#include "match/multi.h"
+#include "predicate/set.h"
+#include "predicate/vm/vm.h"
+
+enum {
+	ATOMS_MAX = 1 << 20,
+	CLAUSE_MAX = 4096,   /* atoms */
+	LITERAL_BYTES = 24,  /* of a literal that is not the whole text: more makes tables large, and tells little more */
+	INDEX_ARENA_MAX = 64 << 20,
+};
+
+#define COST_NONE UINT64_MAX
+
+struct atom {
+	uint32_t slot;
+	enum multi_where where;
+	struct str text; /* folded */
+	uint64_t hash;
+	uint32_t uses;    /* conditions that have it somewhere */
+	uint32_t last;    /* condition that was counted last, plus 1 */
+	uint32_t n_posts; /* conditions that are filed here */
+	uint32_t *posts;
+	uint32_t index; /* among those of its field */
+};
+
+struct clause {
+	struct atom **atoms;
+	uint32_t n;
+	uint64_t cost; /* COST_NONE: there is no clause */
+};
+
+/* What is looked up of one field. */
+struct index_field {
+	uint32_t slot;
+	uint32_t n;
+	struct atom **atoms; /* all */
+	uint32_t *exact;     /* hash table of whole texts: index + 1 */
+	uint32_t mask;
+	size_t longest;      /* whole text */
+	struct multi *multi; /* the others; NULL: none */
+	struct atom **parts; /* of multi's literals */
+};
+
+struct predicate_set {
+	struct program *program;
+	struct arena arena;
+	struct index_field *fields;
+	uint32_t n_fields, n_atoms, n_always;
+	uint32_t *always;
+	struct clause *clauses; /* of each condition; cost COST_NONE: always run */
+	size_t bytes;
+};
+
+struct predicate_set_builder {
+	struct program_builder *b;
+};
+
+int predicate_set_builder_new(struct predicate_set_builder **ret_builder)
+{
+	AUTO(predicate_set_builder) b = calloc(1, sizeof(*b));
+	int r;
+
+	if (!b)
+		return err_new(-ENOMEM, "no memory for a set of conditions");
+	r = program_builder_new(&b->b);
+	if (r < 0)
+		return r;
+	*ret_builder = take(b);
+	return 0;
+}
+
+void predicate_set_builder_free(struct predicate_set_builder *b)
+{
+	if (!b)
+		return;
+	program_builder_free(b->b);
+	free(b);
+}
+
+int predicate_set_builder_add(struct predicate_set_builder *b, const struct query *q, ir_ref condition,
+			      const char *category, uint32_t *ret_index)
+{
+	return program_add(b->b, q, condition, category, ret_index);
+}
+
+void predicate_set_free(struct predicate_set *set)
+{
+	if (!set)
+		return;
+	for (uint32_t i = 0; i < set->n_fields; i++)
+		multi_free(set->fields[i].multi);
+	program_free(set->program);
+	arena_free(&set->arena);
+	free(set);
+}
+
+uint32_t predicate_set_count(const struct predicate_set *set)
+{
+	return program_count(set->program);
+}
+
+const struct program *predicate_set_program(const struct predicate_set *set)
+{
+	return set->program;
+}
+
+/* ---- clauses ------------------------------------------------------------------------------------------ */
+
+struct analysis {
+	struct predicate_set *set;
+	struct map atoms; /* all that any condition has */
+	uint32_t condition;
+	bool counting; /* the first pass: how often is each atom asked for? */
+	bool no_memory;
+};
+
+static bool atom_is(const void *item, const void *key)
+{
+	const struct atom *a = item, *k = key;
+
+	return a->slot == k->slot && a->where == k->where && a->text.n == k->text.n &&
+	       !memcmp(a->text.p, k->text.p, a->text.n);
+}
+
+static struct atom *atom_of(struct analysis *an, uint32_t slot, enum multi_where where, struct str text)
+{
+	struct arena *arena = &an->set->arena;
+	struct atom key = { .slot = slot, .where = where }, *a;
+	char *folded = arena_alloc(arena, FOLD_ROOM(text.n));
+	uint64_t hash;
+
+	if (!folded)
+		goto no_memory;
+	key.text = (struct str) { folded, fold_text(text.p, text.n, folded) };
+	key.hash = hash_bytes(folded, key.text.n, 0);
+	hash = hash_2u64(key.hash, slot << 2 | where, 0);
+	a = map_get(&an->atoms, hash, &key);
+	if (!a) {
+		a = arena_new(arena, struct atom);
+		if (!a || map_put(&an->atoms, hash, a) < 0)
+			goto no_memory;
+		*a = key;
+	}
+	if (an->counting && a->last != an->condition + 1) {
+		a->last = an->condition + 1;
+		a->uses++;
+	}
+	return a;
+
+no_memory:
+	an->no_memory = true;
+	return NULL;
+}
+
+static uint64_t cost_of(const struct atom *a)
+{
+	uint64_t cost = a->where == MULTI_WHOLE ? 8 : a->where == MULTI_BEGIN ? 12 : a->where == MULTI_END ? 20 : 16;
+
+	if (a->where != MULTI_WHOLE)
+		cost += a->text.n < 3 ? 400 : a->text.n < 5 ? 40 : 0;
+	return cost + 4 * (uint64_t)a->uses;
+}
+
+static struct clause no_clause(void)
+{
+	return (struct clause) { .cost = COST_NONE };
+}
+
+static struct clause clause_new(struct analysis *an, uint32_t n)
+{
+	struct clause c = { .atoms = arena_alloc(&an->set->arena, (n ? n : 1) * sizeof(struct atom *)) };
+
+	if (!c.atoms)
+		an->no_memory = true;
+	return c.atoms ? c : no_clause();
+}
+
+static void clause_add(struct clause *c, struct atom *a)
+{
+	if (!a) {
+		c->cost = COST_NONE;
+		return;
+	}
+	c->atoms[c->n++] = a;
+	c->cost += cost_of(a);
+}
+
+static bool slot_of(const struct program *p, const struct ir_node *n, uint32_t *ret_slot)
+{
+	if (n->op != IR_FIELD || n->field.event >= 0)
+		return false;
+	for (uint32_t i = 0; i < p->n_slots; i++)
+		if (p->slots[i].id == n->field.id && p->slots[i].event < 0) {
+			*ret_slot = i;
+			return true;
+		}
+	return false;
+}
+
+/* Whole characters of a part of a text, from its start or up to its end. */
+static struct str shorten(struct str s, bool keep_end)
+{
+	size_t n = LITERAL_BYTES;
+
+	if (s.n <= n)
+		return s;
+	if (keep_end) {
+		while (n && ((unsigned char)s.p[s.n - n] & 0xc0) == 0x80)
+			n--;
+		return (struct str) { s.p + s.n - n, n };
+	}
+	while (n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+		n--;
+	return (struct str) { s.p, n };
+}
+
+/* The best literal of a wildcard: the longest; of equal ones the first, which most often stands at the beginning. */
+static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct str s, unsigned flags)
+{
+	enum multi_where where = MULTI_WHOLE;
+	struct str best = { 0 };
+	char text[1024];
+	size_t n = 0, best_n = 0;
+	bool first = true;
+
+	if (s.n >= sizeof(text))
+		return NULL;
+	for (size_t i = 0; i <= s.n; i++) {
+		bool end = i == s.n;
+		bool wild = !end && (s.p[i] == '*' || (s.p[i] == '?' && !(flags & IR_STAR)));
+
+		if (!end && !wild) {
+			if (flags & IR_ESCAPE && s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] && strchr("*?\\", s.p[i + 1]))
+				i++;
+			text[n++] = s.p[i];
+			continue;
+		}
+		if (n > best_n || (first && end)) {
+			enum multi_where at = (first ? MULTI_BEGIN : 0) | (end ? MULTI_END : 0);
+
+			best = (struct str) { arena_str(&an->set->arena, text, n), n };
+			best_n = n;
+			where = at;
+		}
+		n = 0;
+		first = false;
+	}
+	if (!best.p || (!best.n && where != MULTI_WHOLE))
+		return NULL;
+	if (where != MULTI_WHOLE)
+		best = shorten(best, where == MULTI_END);
+	return best.n || where == MULTI_WHOLE ? atom_of(an, slot, where, best) : NULL;
+}
+
+static struct clause clause_of_kids(struct analysis *an, const struct query *q, const struct ir_node *n, uint32_t slot)
+{
+	struct clause c;
+
+	if (n->n > CLAUSE_MAX)
+		return no_clause();
+	c = clause_new(an, n->n);
+	for (uint32_t i = 1; i < n->n && c.cost != COST_NONE; i++) {
+		const struct ir_node *k = ir_at(q, n->kid[i]);
+
+		if (k->op != IR_STR)
+			return no_clause();
+		clause_add(&c, n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags) :
+						  atom_of(an, slot, MULTI_WHOLE, k->str));
+	}
+	return c;
+}
+
+static struct clause clause_of_call(struct analysis *an, const struct query *q, const struct ir_node *n, uint32_t slot)
+{
+	enum multi_where where = n->fn == IR_STARTS_WITH ? MULTI_BEGIN :
+				 n->fn == IR_ENDS_WITH	 ? MULTI_END :
+							   MULTI_ANYWHERE;
+	const struct ir_node *part = n->n == 2 ? ir_at(q, n->kid[1]) : NULL;
+	struct clause c;
+
+	if ((n->fn != IR_STARTS_WITH && n->fn != IR_ENDS_WITH && n->fn != IR_STRING_CONTAINS) || !part ||
+	    part->op != IR_STR || !part->str.n)
+		return no_clause();
+	c = clause_new(an, 1);
+	if (c.cost != COST_NONE)
+		clause_add(&c, atom_of(an, slot, where, shorten(part->str, where == MULTI_END)));
+	return c;
+}
+
+static struct clause clause_of(struct analysis *an, const struct query *q, ir_ref ref);
+
+/* All of them must be true: the cheapest one's. */
+static struct clause clause_of_and(struct analysis *an, const struct query *q, const struct ir_node *n)
+{
+	struct clause best = no_clause();
+
+	for (uint32_t i = 0; i < n->n; i++) {
+		struct clause c = clause_of(an, q, n->kid[i]);
+
+		if (c.cost < best.cost)
+			best = c;
+	}
+	return best;
+}
+
+/* One of them must be: those of all together. */
+static struct clause clause_of_or(struct analysis *an, const struct query *q, const struct ir_node *n)
+{
+	auto_free struct clause *kids = calloc(n->n, sizeof(*kids));
+	struct clause all;
+	size_t atoms = 0;
+	bool none = false;
+
+	if (!kids) {
+		an->no_memory = true;
+		return no_clause();
+	}
+	/* All kids are looked at, so that their atoms are counted. */
+	for (uint32_t i = 0; i < n->n; i++) {
+		kids[i] = clause_of(an, q, n->kid[i]);
+		none |= kids[i].cost == COST_NONE;
+		atoms += kids[i].n;
+	}
+	if (none || atoms > CLAUSE_MAX)
+		return no_clause();
+	all = clause_new(an, (uint32_t)atoms);
+	for (uint32_t i = 0; i < n->n && all.cost != COST_NONE; i++) {
+		memcpy(all.atoms + all.n, kids[i].atoms, kids[i].n * sizeof(struct atom *));
+		all.n += kids[i].n;
+		all.cost += kids[i].cost;
+	}
+	return all;
+}
+
+static struct clause clause_of(struct analysis *an, const struct query *q, ir_ref ref)
+{
+	const struct ir_node *n = ir_at(q, ref);
+	uint32_t slot;
+
+	switch (n->op) {
+	case IR_AND:
+		return clause_of_and(an, q, n);
+	case IR_OR:
+		return clause_of_or(an, q, n);
+	case IR_EQ:
+	case IR_IN:
+	case IR_LIKE:
+		if (n->as != RULE_UNKNOWN || !slot_of(an->set->program, ir_at(q, n->kid[0]), &slot))
+			return no_clause();
+		return clause_of_kids(an, q, n, slot);
+	case IR_CALL:
+		if (!n->n || !slot_of(an->set->program, ir_at(q, n->kid[0]), &slot))
+			return no_clause();
+		return clause_of_call(an, q, n, slot);
+	default:
+		return no_clause();
+	}
+}
+
+/* The category is one more thing that must be true. */
+static struct clause clause_of_entry(struct analysis *an, const struct vm_entry *e)
+{
+	struct clause c = clause_of(an, e->q, e->ref), of_category;
+	struct ir_node field = { .op = IR_FIELD, .field = { .id = e->q->category_field, .event = -1 } };
+	uint32_t slot;
+
+	if (!e->category || !slot_of(an->set->program, &field, &slot))
+		return c;
+	of_category = clause_new(an, 1);
+	if (of_category.cost != COST_NONE)
+		clause_add(&of_category, atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }));
+	return of_category.cost < c.cost ? of_category : c;
+}
+
+/* ---- the index -------------------------------------------------------------------------------------------- */
+
+static int out_of_memory(void)
+{
+	return err_new(-ENOMEM, "no memory for the index of a set of conditions");
+}
+
+static struct index_field *field_of(struct predicate_set *set, uint32_t slot)
+{
+	for (uint32_t i = 0; i < set->n_fields; i++)
+		if (set->fields[i].slot == slot)
+			return &set->fields[i];
+	set->fields[set->n_fields].slot = slot;
+	return &set->fields[set->n_fields++];
+}
+
+/* Counts first, then fills: lists have their sizes when they are made. */
+static int file_conditions(struct predicate_set *set)
+{
+	struct program *p = set->program;
+
+	for (uint32_t i = 0; i < p->n_entries; i++) {
+		if (set->clauses[i].cost == COST_NONE)
+			set->always[set->n_always++] = i;
+		for (uint32_t k = 0; k < set->clauses[i].n; k++) {
+			struct atom *a = set->clauses[i].atoms[k];
+
+			if (!a->n_posts++) {
+				a->index = field_of(set, a->slot)->n++;
+				set->n_atoms++;
+			}
+		}
+	}
+	for (uint32_t f = 0; f < set->n_fields; f++) {
+		struct index_field *field = &set->fields[f];
+
+		field->atoms = arena_zeroed(&set->arena, field->n, sizeof(struct atom *));
+		field->parts = arena_zeroed(&set->arena, field->n, sizeof(struct atom *));
+		if (!field->atoms || !field->parts)
+			return out_of_memory();
+	}
+	for (uint32_t i = 0; i < p->n_entries; i++)
+		for (uint32_t k = 0; k < set->clauses[i].n; k++) {
+			struct atom *a = set->clauses[i].atoms[k];
+
+			if (!a->posts) {
+				a->posts = arena_zeroed(&set->arena, a->n_posts, sizeof(*a->posts));
+				if (!a->posts)
+					return out_of_memory();
+				a->n_posts = 0;
+				field_of(set, a->slot)->atoms[a->index] = a;
+			}
+			a->posts[a->n_posts++] = i;
+		}
+	return 0;
+}
+
+static int index_field(struct predicate_set *set, struct index_field *f)
+{
+	auto_free struct multi_literal *literals = calloc(f->n, sizeof(*literals));
+	uint32_t n_exact = 0, n_parts = 0, size = 16;
+	int r;
+
+	if (!literals)
+		return out_of_memory();
+	for (uint32_t i = 0; i < f->n; i++)
+		n_exact += f->atoms[i]->where == MULTI_WHOLE;
+	while (size < 2 * n_exact)
+		size *= 2;
+	f->exact = n_exact ? arena_zeroed(&set->arena, size, sizeof(*f->exact)) : NULL;
+	f->mask = size - 1;
+	if (n_exact && !f->exact)
+		return out_of_memory();
+	for (uint32_t i = 0; i < f->n; i++) {
+		struct atom *a = f->atoms[i];
+		uint32_t at = (uint32_t)a->hash & f->mask;
+
+		if (a->where != MULTI_WHOLE) {
+			f->parts[n_parts] = a;
+			literals[n_parts++] = (struct multi_literal) { a->text, a->where };
+			continue;
+		}
+		while (f->exact[at])
+			at = (at + 1) & f->mask;
+		f->exact[at] = i + 1;
+		f->longest = a->text.n > f->longest ? a->text.n : f->longest;
+	}
+	if (!n_parts)
+		return 0;
+	r = multi_build(literals, n_parts, &f->multi);
+	if (r == 0)
+		set->bytes += multi_size(f->multi);
+	return r;
+}
+
+static int make_index(struct predicate_set *set)
+{
+	struct program *p = set->program;
+	struct analysis an = { .set = set };
+	int r;
+
+	set->clauses = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->clauses));
+	set->always = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->always));
+	set->fields = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*set->fields));
+	if (!set->clauses || !set->always || !set->fields)
+		return out_of_memory();
+	map_init(&an.atoms, ATOMS_MAX, atom_is);
+	for (int pass = 0; pass < 2; pass++) {
+		an.counting = pass == 0;
+		for (an.condition = 0; an.condition < p->n_entries; an.condition++)
+			set->clauses[an.condition] = clause_of_entry(&an, &p->entries[an.condition]);
+	}
+	map_free(&an.atoms);
+	/* Without room for the index all conditions could be run always, but then nobody would see how slow that is. */
+	if (an.no_memory)
+		return err_new(-E2BIG, "the index of a set of conditions takes more than %d MB", INDEX_ARENA_MAX >> 20);
+	r = file_conditions(set);
+	for (uint32_t i = 0; r == 0 && i < set->n_fields; i++)
+		r = index_field(set, &set->fields[i]);
+	return r;
+}
+
+int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **ret_set)
+{
+	AUTO(predicate_set) set = calloc(1, sizeof(*set));
+	int r;
+
+	if (!set)
+		return out_of_memory();
+	arena_init(&set->arena, INDEX_ARENA_MAX);
+	r = program_build(b->b, &set->program);
+	if (r == 0)
+		r = make_index(set);
+	if (r < 0)
+		return r;
+	*ret_set = take(set);
+	return 0;
+}
+
+/* ---- looking up ---------------------------------------------------------------------------------------------- */
+
+struct choosing {
+	struct predicate_scratch *s;
+	const struct index_field *field;
+	uint32_t n;
+};
+
+static void choose(struct choosing *c, uint32_t condition)
+{
+	struct predicate_scratch *s = c->s;
+
+	if (s->chosen[condition] == s->epoch)
+		return;
+	s->chosen[condition] = s->epoch;
+	s->list[c->n++] = condition;
+}
+
+static void choose_all_of(struct choosing *c, const struct atom *a)
+{
+	for (uint32_t i = 0; i < a->n_posts; i++)
+		choose(c, a->posts[i]);
+}
+
+static void hit(void *ctx, uint32_t literal)
+{
+	struct choosing *c = ctx;
+
+	choose_all_of(c, c->field->parts[literal]);
+}
+
+static void look_up_exact(struct choosing *c, struct str s)
+{
+	const struct index_field *f = c->field;
+	char folded[FOLD_ROOM(512)];
+	uint64_t hash;
+	size_t n;
+
+	/* A letter may fold to a third of its bytes. */
+	if (!f->exact || s.n > 3 * f->longest)
+		return;
+	if (s.n > 512) {
+		for (uint32_t i = 0; i < f->n; i++)
+			if (f->atoms[i]->where == MULTI_WHOLE &&
+			    fold_equal(f->atoms[i]->text.p, f->atoms[i]->text.n, s.p, s.n))
+				choose_all_of(c, f->atoms[i]);
+		return;
+	}
+	n = fold_text(s.p, s.n, folded);
+	hash = hash_bytes(folded, n, 0);
+	for (uint32_t at = (uint32_t)hash & f->mask; f->exact[at]; at = (at + 1) & f->mask) {
+		const struct atom *a = f->atoms[f->exact[at] - 1];
+
+		if (a->hash == hash && a->text.n == n && !memcmp(a->text.p, folded, n)) {
+			choose_all_of(c, a);
+			return;
+		}
+	}
+}
+
+static void look_up(struct choosing *c, const struct value *v)
+{
+	const struct index_field *f = c->field;
+
+	switch (v->type) {
+	case VALUE_NULL:
+		break;
+	case VALUE_STR:
+		look_up_exact(c, v->s);
+		if (f->multi)
+			multi_scan(f->multi, v->s.p, v->s.n, hit, c);
+		break;
+	case VALUE_LIST:
+		for (size_t i = 0; i < v->list.n; i++)
+			look_up(c, &v->list.items[i]);
+		break;
+	default:
+		/* A number may be written in many ways, all of which compare as equal. */
+		for (uint32_t i = 0; i < f->n; i++)
+			choose_all_of(c, f->atoms[i]);
+		break;
+	}
+}
+
+static int by_number(const void *a, const void *b)
+{
+	const uint32_t *x = a, *y = b;
+
+	return *x < *y ? -1 : *x > *y;
+}
+
+static void sort(uint32_t *list, size_t n)
+{
+	if (n > 16) {
+		qsort(list, n, sizeof(*list), by_number);
+		return;
+	}
+	for (size_t i = 1; i < n; i++) {
+		uint32_t v = list[i];
+		size_t at = i;
+
+		for (; at && list[at - 1] > v; at--)
+			list[at] = list[at - 1];
+		list[at] = v;
+	}
+}
+
+size_t predicate_set_run(const struct predicate_set *set, const struct predicate_input *in,
+			 struct predicate_scratch *s, const uint32_t **ret_true)
+{
+	struct choosing c = { .s = s };
+	uint32_t *hits;
+	size_t n = 0;
+
+	*ret_true = NULL;
+	if (!program_begin(set->program, in, s))
+		return 0;
+	for (uint32_t i = 0; i < set->n_fields; i++) {
+		c.field = &set->fields[i];
+		look_up(&c, vm_load(set->program, s, c.field->slot));
+	}
+	for (uint32_t i = 0; i < set->n_always; i++)
+		choose(&c, set->always[i]);
+	hits = s->list + program_count(set->program);
+	for (uint32_t i = 0; i < c.n; i++)
+		if (program_test(set->program, s->list[i], s) == TRUTH_TRUE)
+			hits[n++] = s->list[i];
+	sort(hits, n);
+	*ret_true = hits;
+	return n;
+}
+
+void predicate_set_stats(const struct predicate_set *set, struct predicate_set_stats *ret_stats)
+{
+	*ret_stats = (struct predicate_set_stats) {
+		.predicates = program_count(set->program),
+		.always = set->n_always,
+		.literals = set->n_atoms,
+		.fields = set->n_fields,
+		.bytes = set->bytes + set->arena.taken + program_size(set->program),
+	};
+}
+
+void predicate_set_explain(const struct predicate_set *set, uint32_t index, struct buf *out)
+{
+	static const char *const words[] = { "contains", "starts with", "ends with", "is" };
+
+	if (index >= program_count(set->program))
+		return;
+	for (uint32_t i = 0; i < set->clauses[index].n; i++) {
+		const struct atom *a = set->clauses[index].atoms[i];
+
+		buf_printf(out, "%s%s %s \"%.*s\"", i ? " or " : "", field_name(set->program->slots[a->slot].id),
+			   words[a->where], (int)a->text.n, a->text.p);
+	}
+}
