@@ -21,7 +21,7 @@ enum {
 	CLASSES_MAX = 2048,
 	BOUNDS_MAX = 1 << 16,
 	/* Steps of building one table. */
-	WORK_MAX = 1 << 20,
+	WORK_MAX = 1 << 19,
 	DFA_MAX = 8192, /* states, while a table is being made */
 	EMIT_DEPTH_MAX = 4 * REGEX_DEPTH_MAX,
 	/* The first rows of a table. */
@@ -717,28 +717,41 @@ static uint32_t row_of(struct rows *rows, const uint16_t *members, uint32_t n, e
 	return rows->n - 1;
 }
 
-static int by_number(const void *a, const void *b)
-{
-	const uint16_t *x = a, *y = b;
+/* Where each class leads to from the rows that are looked at: a set of states for each. */
+struct moves {
+	uint64_t *to; /* words a class */
+	uint32_t words;
+};
 
-	return *x < *y ? -1 : *x > *y;
+/* Adds what the states in s->sets lead to, for the classes on a side (SIDE_N: for all). Returns the steps it took. */
+static uint32_t add_moves(const struct regex *r, const struct state *states, const struct spread *s, enum side side,
+			  struct moves *m)
+{
+	uint32_t steps = 0;
+
+	for (uint32_t i = 0; i < s->n_sets; i++) {
+		const struct state *st = &states[s->sets[i]];
+		const uint64_t *mask = r->masks + (size_t)st->mask * r->words_each;
+
+		for (uint32_t w = 0; w < r->words_each; w++)
+			for (uint64_t bits = mask[w]; bits; bits &= bits - 1, steps++) {
+				uint32_t c = w * 64 + (uint32_t)__builtin_ctzll(bits);
+
+				if (side == SIDE_N || r->classes.side[c] == side)
+					m->to[(size_t)c * m->words + st->out[0] / 64] |= 1ULL << st->out[0] % 64;
+			}
+	}
+	return steps;
 }
 
-/* What class c leads to from the states in s->sets: sorted, each once. */
-static uint32_t step_class(const struct regex *r, const struct state *states, struct spread *s, uint32_t c,
-			   uint16_t *to)
+static uint32_t members_of(const uint64_t *set, uint32_t words, uint16_t *to)
 {
-	uint32_t n = 0, used = 0;
+	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < s->n_sets; i++)
-		if (mask_has(r, states[s->sets[i]].mask, c))
-			to[n++] = states[s->sets[i]].out[0];
-	if (n > 1)
-		qsort(to, n, sizeof(*to), by_number);
-	for (uint32_t i = 0; i < n; i++)
-		if (!used || to[used - 1] != to[i])
-			to[used++] = to[i];
-	return used;
+	for (uint32_t w = 0; w < words; w++)
+		for (uint64_t bits = set[w]; bits; bits &= bits - 1)
+			to[n++] = (uint16_t)(w * 64 + (uint32_t)__builtin_ctzll(bits));
+	return n;
 }
 
 /* -E2BIG without a trail when it takes more than so many cells, or too long: the caller may know another way. */
@@ -750,6 +763,8 @@ static int determinise(const struct regex *r, const struct state *states, uint32
 	__attribute__((cleanup(rows_close))) struct rows rows = { .max = (uint32_t)max, .mask = 4 * DFA_MAX - 1 };
 	auto_free struct spread *s = malloc(sizeof(*s));
 	auto_free uint16_t *to = calloc(REGEX_STATES_MAX, sizeof(*to));
+	struct moves m = { .words = (n_states + 63) / 64 };
+	auto_free uint64_t *sets = calloc((size_t)k * m.words + 1, sizeof(*sets));
 	auto_dfa struct dfa d = { .n_classes = k };
 	uint64_t work = 0;
 	uint16_t first = (uint16_t)start;
@@ -760,31 +775,33 @@ static int determinise(const struct regex *r, const struct state *states, uint32
 	rows.slots = calloc(4 * DFA_MAX, sizeof(*rows.slots));
 	d.next = calloc(max * k, sizeof(*d.next));
 	d.accepts = calloc(max, 1);
-	if (!s || !to || !rows.row || !rows.slots || !d.next || !d.accepts)
+	if (!s || !to || !sets || !rows.row || !rows.slots || !d.next || !d.accepts)
 		return err_new(-ENOMEM, "no memory for a pattern");
+	m.to = sets;
 	(void)row_of(&rows, &first, 1, SIDE_EDGE);
 	for (uint32_t i = 0; i < rows.n; i++) {
-		enum side before = rows.row[i].side, spread_for = SIDE_N;
+		enum side before = rows.row[i].side;
+		uint32_t n = rows.row[i].n;
 
-		work += spread(states, n_states, rows.members + rows.row[i].at, rows.row[i].n, before, SIDE_EDGE, s);
+		memset(sets, 0, (size_t)k * m.words * sizeof(*sets));
+		work += spread(states, n_states, rows.members + rows.row[i].at, n, before, SIDE_EDGE, s);
 		d.accepts[i] = s->accepts;
 		if (!r->has_places)
-			spread_for = SIDE_EDGE;
+			work += add_moves(r, states, s, SIDE_N, &m);
+		/* How far states reach depends on what stands after them only where places are asked for. */
+		for (int side = 0; r->has_places && side < SIDE_N; side++) {
+			work += spread(states, n_states, rows.members + rows.row[i].at, n, before, (enum side)side, s);
+			work += add_moves(r, states, s, (enum side)side, &m);
+		}
+		work += (size_t)k * m.words / 8;
 		for (uint32_t c = 0; c < k; c++) {
-			enum side after = r->has_places ? r->classes.side[c] : SIDE_EDGE;
-			uint32_t n, row;
+			uint32_t n_to = members_of(sets + (size_t)c * m.words, m.words, to);
+			uint32_t row = row_of(&rows, to, n_to,
+					      r->has_places && n_to ? (enum side)r->classes.side[c] : SIDE_OTHER);
 
-			/* How far states reach depends on what stands after them only where places are asked for. */
-			if (after != spread_for) {
-				work += spread(states, n_states, rows.members + rows.row[i].at, rows.row[i].n, before,
-					       after, s);
-				spread_for = after;
-			}
-			work += s->n_sets;
-			n = step_class(r, states, s, c, to);
-			row = row_of(&rows, to, n, r->has_places && n ? after : SIDE_OTHER);
 			if (row == UINT32_MAX || work > WORK_MAX)
 				return -E2BIG;
+			work += n_to / 4;
 			d.next[(size_t)i * k + c] = (uint16_t)row;
 		}
 	}

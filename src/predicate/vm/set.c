@@ -18,8 +18,9 @@
 
 enum {
 	ATOMS_MAX = 1 << 20,
-	CLAUSE_MAX = 4096,   /* atoms */
-	LITERAL_BYTES = 24,  /* of a literal that is not the whole text: more makes tables large, and tells little more */
+	CLAUSE_MAX = 4096, /* atoms */
+	LITERAL_BYTES =
+		24, /* of a literal that is not the whole text: more makes tables large, and tells little more */
 	INDEX_ARENA_MAX = 64 << 20,
 };
 
@@ -244,7 +245,8 @@ static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct 
 		bool wild = !end && (s.p[i] == '*' || (s.p[i] == '?' && !(flags & IR_STAR)));
 
 		if (!end && !wild) {
-			if (flags & IR_ESCAPE && s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] && strchr("*?\\", s.p[i + 1]))
+			if (flags & IR_ESCAPE && s.p[i] == '\\' && i + 1 < s.n && s.p[i + 1] &&
+			    strchr("*?\\", s.p[i + 1]))
 				i++;
 			text[n++] = s.p[i];
 			continue;
@@ -278,17 +280,17 @@ static struct clause clause_of_kids(struct analysis *an, const struct query *q, 
 
 		if (k->op != IR_STR)
 			return no_clause();
-		clause_add(&c, n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags) :
-						  atom_of(an, slot, MULTI_WHOLE, k->str));
+		clause_add(&c, n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags)
+						: atom_of(an, slot, MULTI_WHOLE, k->str));
 	}
 	return c;
 }
 
 static struct clause clause_of_call(struct analysis *an, const struct query *q, const struct ir_node *n, uint32_t slot)
 {
-	enum multi_where where = n->fn == IR_STARTS_WITH ? MULTI_BEGIN :
-				 n->fn == IR_ENDS_WITH	 ? MULTI_END :
-							   MULTI_ANYWHERE;
+	enum multi_where where = n->fn == IR_STARTS_WITH ? MULTI_BEGIN
+				 : n->fn == IR_ENDS_WITH ? MULTI_END
+							 : MULTI_ANYWHERE;
 	const struct ir_node *part = n->n == 2 ? ir_at(q, n->kid[1]) : NULL;
 	struct clause c;
 
@@ -382,7 +384,8 @@ static struct clause clause_of_entry(struct analysis *an, const struct vm_entry 
 		return c;
 	of_category = clause_new(an, 1);
 	if (of_category.cost != COST_NONE)
-		clause_add(&of_category, atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }));
+		clause_add(&of_category,
+			   atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }));
 	return of_category.cost < c.cost ? of_category : c;
 }
 
@@ -632,8 +635,8 @@ static void sort(uint32_t *list, size_t n)
 	}
 }
 
-size_t predicate_set_run(const struct predicate_set *set, const struct predicate_input *in,
-			 struct predicate_scratch *s, const uint32_t **ret_true)
+size_t predicate_set_run(const struct predicate_set *set, const struct predicate_input *in, struct predicate_scratch *s,
+			 const uint32_t **ret_true)
 {
 	struct choosing c = { .s = s };
 	uint32_t *hits;
