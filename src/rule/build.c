@@ -194,6 +194,22 @@ struct ir_node *build_at(struct query_builder *b, ir_ref ref)
 	return &b->nodes[ref];
 }
 
+/* Kids are made before their parents, so one pass is enough. */
+static bool is_too_deep(struct query_builder *b)
+{
+	auto_free uint16_t *depth = calloc(b->n, sizeof(*depth));
+
+	b->no_memory = !depth;
+	for (ir_ref i = 1; depth && i < b->n; i++) {
+		for (uint32_t k = 0; k < b->nodes[i].n; k++)
+			if (depth[b->nodes[i].kid[k]] > depth[i])
+				depth[i] = depth[b->nodes[i].kid[k]];
+		if (++depth[i] > IR_DEPTH_MAX)
+			return true;
+	}
+	return false;
+}
+
 int query_build(struct query_builder *b, struct query **ret_query)
 {
 	struct ir_node *nodes = NULL;
@@ -203,6 +219,8 @@ int query_build(struct query_builder *b, struct query **ret_query)
 		r = err_new(-E2BIG, "a field's name is too long, has too many dots, or is one too many");
 	else if (b->too_many)
 		r = err_new(-E2BIG, "a rule of more than %d parts", RULE_NODES_MAX);
+	else if (!b->no_memory && is_too_deep(b))
+		r = err_new(-E2BIG, "nodes within each other more than %d deep", IR_DEPTH_MAX);
 	else if (b->no_memory || !(nodes = arena_alloc(&b->q->arena, b->n * sizeof(*nodes))))
 		r = err_new(-ENOMEM, "no memory for a rule");
 	if (!r) {

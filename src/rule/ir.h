@@ -32,12 +32,13 @@
 enum {
 	RULE_TEXT_MAX = 1 << 18, /* bytes of one query */
 	RULE_DEPTH_MAX = 128,    /* brackets, not, - and operators within each other; and/or of any length count once */
-	RULE_NODES_MAX = 1 << 16,  /* of one query, those of its subqueries too */
-	RULE_LIST_MAX = 8192,      /* values of one list, arguments of one call, terms of one and/or */
-	RULE_STRING_MAX = 1 << 15, /* bytes of one string */
-	RULE_STAGES_MAX = 64,      /* of one sequence, sample or join, before runs */
-	RULE_RUNS_MAX = 100,       /* with runs=N */
-	RULE_KEYS_MAX = 16,        /* join keys of a stage */
+	IR_DEPTH_MAX = 2 * RULE_DEPTH_MAX + 2, /* nodes within each other: `a != 1` is two of them */
+	RULE_NODES_MAX = 1 << 16,              /* of one query, those of its subqueries too */
+	RULE_LIST_MAX = 8192,                  /* values of one list, arguments of one call, terms of one and/or */
+	RULE_STRING_MAX = 1 << 15,             /* bytes of one string */
+	RULE_STAGES_MAX = 64,                  /* of one sequence, sample or join, before runs */
+	RULE_RUNS_MAX = 100,                   /* with runs=N */
+	RULE_KEYS_MAX = 16,                    /* join keys of a stage */
 	RULE_PIPES_MAX = 16,
 	RULE_SUBQUERIES_MAX = 32,
 	RULE_SUBQUERY_DEPTH_MAX = 8, /* lineage within lineage */

@@ -703,6 +703,21 @@ TEST(a_builder_that_was_refused_something_says_so)
 	check(!q);
 }
 
+TEST(a_builder_refuses_what_would_cost_its_readers_their_stack)
+{
+	for (unsigned extra = 0; extra < 2; extra++) {
+		struct query_builder b;
+		AUTO(query) q = NULL;
+		ir_ref ref;
+
+		require_ok(query_builder_init(&b, RULE_ELASTIC));
+		ref = build_bool(&b, true);
+		for (unsigned i = 1; i < IR_DEPTH_MAX + extra; i++)
+			ref = build_node(&b, IR_NOT, 0, &ref, 1);
+		check_int(query_build(&b, &q), extra ? -E2BIG : 0);
+	}
+}
+
 /* ---- the manual ------------------------------------------------------------------------------ */
 
 /* The text between the next two backticks, or NULL. */
