@@ -7,6 +7,8 @@
  * Words such as like, any or maxspan are names where no operator can stand.
  */
 #include "rule/parse.h"
+#include <stdio.h>
+#include "base/nearest.h"
 
 int parse_no_memory(struct parser *p)
 {
@@ -22,12 +24,35 @@ int parse_advance(struct parser *p)
 	return lex_next(&p->lx, &p->t);
 }
 
+/* Somebody who wrote "wher" meant a word of the language. */
+static void hint_word(struct parser *p)
+{
+	static const char *const words[] = { "and",    "as",           "by",       "false", "filter", "head",
+					     "in",     "like",         "maxspan",  "not",   "null",   "or",
+					     "regex",  "runs",         "sequence", "sort",  "tail",   "true",
+					     "unique", "unique_count", "until",    "where", "with" };
+	char word[32];
+	struct nearest near = { .word = word };
+
+	if (!at(p, TOK_NAME) || p->t.str.n >= sizeof(word))
+		return;
+	(void)snprintf(word, sizeof(word), "%.*s", (int)p->t.str.n, p->t.str.p);
+	for (size_t i = 0; i < countof(words); i++)
+		nearest_offer(&near, words[i]);
+	/* The word itself, in a place where it cannot be, is no help. */
+	if (p->lx.diag && near.best && strcmp(near.best, word) != 0)
+		(void)snprintf(p->lx.diag->hint, sizeof(p->lx.diag->hint), "%s", near.best);
+}
+
 int parse_expected(struct parser *p, const char *what)
 {
 	char found[64];
+	int r;
 
 	token_describe(&p->t, p->lx.text, found, sizeof(found));
-	return fail_here(p, "expected %s, found %s", what, found);
+	r = fail_here(p, "expected %s, found %s", what, found);
+	hint_word(p);
+	return r;
 }
 
 int parse_expect(struct parser *p, enum token_kind kind, const char *what)
@@ -108,7 +133,8 @@ static int name_segment(struct parser *p, struct str *ret_segment)
 {
 	if (parse_at_reserved(p))
 		return fail_here(p,
-				 "\"%.*s\" is a word of the language: a field of this name stands in backticks, `%.*s`",
+				 "expected a name or a value, found the word \"%.*s\": a field of this name stands in "
+				 "backticks, `%.*s`",
 				 (int)p->t.str.n, p->t.str.p, (int)p->t.str.n, p->t.str.p);
 	if (!at(p, TOK_QUOTED) && !(at(p, TOK_NAME) && !p->t.tilde))
 		return parse_expected(p, "a field's name");

@@ -236,7 +236,7 @@ TEST(constants_take_the_type_of_the_field_beside_them)
 	check_conditions(rows, &options);
 }
 
-TEST(a_message_names_the_nearest_field_or_function)
+TEST(a_message_names_the_nearest_word_field_or_function)
 {
 	static const struct {
 		const char *name, *hint;
@@ -250,6 +250,11 @@ TEST(a_message_names_the_nearest_field_or_function)
 		{ "any where match(user.id, \"a\")", "regex" },
 		{ "any where LENGTH(user.id) == 1", "length", RULE_ENDGAME },
 		{ "any where wholly.different == 1", "" },
+		{ "process wher user.id == 1", "where" },
+		{ "process where user.id lik \"1\"", "like" },
+		{ "process where user.id == 1 | haed 1", "head" },
+		{ "process where user.id == 1 where", "" },
+		{ "sequence wiht maxspan=1s [process where true] [process where true]", "with" },
 	};
 
 	for_each_row (r, rows) {
@@ -517,12 +522,12 @@ TEST(a_message_is_shown_under_its_line)
 	check_int(query_compile(text, strlen(text), NULL, &d, &q), -EINVAL);
 	diag_write(&d, "rule", text, strlen(text), &out);
 	check_str(buf_text(&out),
-		  "rule:2:17: \"or\" is a word of the language: a field of this name stands in backticks, "
-		  "`or`\n   \"\xc3\xa4\" == a and b.or == 1\n                  ^~\n");
+		  "rule:2:17: expected a name or a value, found the word \"or\": a field of this name stands in "
+		  "backticks, `or`\n   \"\xc3\xa4\" == a and b.or == 1\n                  ^~\n");
 	(void)snprintf(d.hint, sizeof(d.hint), "xor");
 	buf_clear(&out);
 	diag_write(&d, "rule", NULL, 0, &out);
-	check_has(buf_text(&out), "`or`; did you mean \"xor\"?\n");
+	check_has(buf_text(&out), "backticks, `or`; did you mean \"xor\"?\n");
 }
 
 TEST(a_long_line_is_cut_around_the_place)
