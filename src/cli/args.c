@@ -39,7 +39,7 @@ void args_show(const struct verb_option *row, struct buf *out)
 		buf_printf(out, "-%c, ", row->letter);
 	buf_printf(out, "--%s", row->value.name);
 	if (row->arg)
-		buf_printf(out, " %s", row->arg);
+		buf_printf(out, row->implied ? "[=%s]" : " %s", row->arg);
 }
 
 static bool set_value(struct parse *p, const struct verb_option *row, const char *text)
@@ -97,6 +97,8 @@ static bool take_name(struct parse *p, char ***at)
 			buf_printf(p->problem, "--%s takes no value", row->value.name);
 		return !value && set_value(p, row, "true");
 	}
+	if (!value && row->implied)
+		return set_value(p, row, row->implied);
 	if (!value && !(*at)[1]) {
 		buf_printf(p->problem, "--%s needs a value: --%s %s", row->value.name, row->value.name, row->arg);
 		return false;

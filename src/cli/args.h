@@ -26,6 +26,7 @@ struct verb_option {
 	struct option value; /* name, type, place in the verb's struct, bounds, default, sentence */
 	char letter;         /* 0: it has only its name */
 	const char *arg;     /* what stands for the value in texts; NULL for flags */
+	const char *implied; /* the value where only the name is given; another one needs "--name=value" */
 	enum complete complete;
 	bool hidden;
 };
@@ -47,6 +48,12 @@ struct verb_option {
 #define VERB_OPTION(s, m, n, l, a, t, d, sentence, ...)                                                                \
 	VERB_OPTION_FULL(s, m, n, l, a, t, d, sentence, COMPLETE_NOTHING, ##__VA_ARGS__)
 #define VERB_FLAG(s, m, n, l, sentence) VERB_OPTION(s, m, n, l, NULL, OPT_BOOL, "false", sentence)
+
+/* Is the word after it its value? */
+static inline bool option_takes_word(const struct verb_option *row)
+{
+	return row->arg && !row->implied;
+}
 
 enum { ARGS_LIST_MAX = 256 }; /* times that an option may be repeated */
 

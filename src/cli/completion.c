@@ -53,7 +53,7 @@ static void bash_options(const struct verb *verb, struct buf *out)
 	for (size_t i = 0; i < verb->n_options; i++) {
 		const struct verb_option *row = &verb->options[i];
 
-		if (!row->arg || row->hidden)
+		if (!option_takes_word(row) || row->hidden)
 			continue;
 		buf_printf(out, "\t\t--%s", row->value.name);
 		if (row->letter)
@@ -158,13 +158,13 @@ static void zsh_option(const struct verb_option *row, struct buf *out)
 	for (int form = row->letter ? 0 : 1; form < 2; form++) {
 		buf_printf(out, "\t\t\t'%s", list ? "*" : "");
 		if (form == 0)
-			buf_printf(out, "-%c%s", row->letter, row->arg ? "+" : "");
+			buf_printf(out, "-%c%s", row->letter, option_takes_word(row) ? "+" : "");
 		else
-			buf_printf(out, "--%s%s", row->value.name, row->arg ? "=" : "");
+			buf_printf(out, "--%s%s", row->value.name, option_takes_word(row) ? "=" : "");
 		buf_char(out, '[');
 		zsh_text(row->value.doc, out);
 		buf_char(out, ']');
-		if (row->arg) {
+		if (option_takes_word(row)) {
 			buf_printf(out, ":%s:", row->arg);
 			if (row->complete == COMPLETE_FILE) {
 				buf_str(out, "_files");
@@ -247,9 +247,9 @@ static void fish_option(const struct verb *verb, const struct verb_option *row, 
 	buf_printf(out, "complete -c shrike -n '__fish_seen_subcommand_from %s' -l %s", verb->name, row->value.name);
 	if (row->letter)
 		buf_printf(out, " -s %c", row->letter);
-	if (row->arg && row->complete == COMPLETE_FILE) {
+	if (option_takes_word(row) && row->complete == COMPLETE_FILE) {
 		buf_str(out, " -r -F");
-	} else if (row->arg) {
+	} else if (option_takes_word(row)) {
 		buf_str(out, " -x -a '");
 		option_words(row, out);
 		buf_char(out, '\'');

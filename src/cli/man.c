@@ -122,7 +122,7 @@ static void option_rows(const struct verb *verb, struct buf *out)
 		buf_str(out, "\\-\\-");
 		roff(out, row->value.name);
 		if (row->arg)
-			buf_printf(out, "\\fR \\fI%s", row->arg);
+			buf_printf(out, row->implied ? "\\fR[=\\fI%s\\fR]" : "\\fR \\fI%s", row->arg);
 		buf_str(out, "\\fR\n");
 		option_sentence(row, out);
 		if (list)

@@ -65,19 +65,68 @@ static int copy_stream(int from, const char *name)
 	return take_fd(fd);
 }
 
-int lines_open(const char *path, struct lines **ret_lines)
+static int make(const char *name, struct lines **ret_lines)
 {
-	bool is_stdin = !strcmp(path, "-");
 	AUTO(lines) l = calloc(1, sizeof(*l));
-	struct stat st;
 
 	if (!l)
 		return err_new(-ENOMEM, "out of memory");
 	l->fd = -1;
 	l->buf = malloc(ROOM);
-	l->name = strdup(is_stdin ? "stdin" : path);
+	l->name = strdup(name);
 	if (!l->buf || !l->name)
 		return err_new(-ENOMEM, "out of memory");
+	*ret_lines = take(l);
+	return 0;
+}
+
+int lines_new(const char *name, struct lines **ret_lines)
+{
+	AUTO(lines) l = NULL;
+	int r = make(name, &l);
+
+	if (r < 0)
+		return r;
+	l->fd = temporary_file();
+	if (l->fd < 0)
+		return l->fd;
+	*ret_lines = take(l);
+	return 0;
+}
+
+int lines_put_end(struct lines *l)
+{
+	int r = write_all(l->fd, l->buf, l->len);
+
+	l->size += l->len;
+	l->len = 0;
+	return r;
+}
+
+int lines_put(struct lines *l, const char *p, size_t n)
+{
+	int r = 0;
+
+	if (n > ROOM - l->len)
+		r = lines_put_end(l);
+	if (r == 0 && n > ROOM) {
+		l->size += n;
+		return write_all(l->fd, p, n);
+	}
+	memcpy(l->buf + l->len, p, n);
+	l->len += n;
+	return r;
+}
+
+int lines_open(const char *path, struct lines **ret_lines)
+{
+	bool is_stdin = !strcmp(path, "-");
+	AUTO(lines) l = NULL;
+	struct stat st;
+	int r = make(is_stdin ? "stdin" : path, &l);
+
+	if (r < 0)
+		return r;
 	l->fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
 	if (l->fd < 0 || fstat(l->fd, &st) < 0)
 		return err_sys(errno, "open %s", l->name);

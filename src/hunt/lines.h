@@ -41,6 +41,12 @@ int lines_open(const char *path, struct lines **ret_lines);
 void lines_free(struct lines *l);
 DEFINE_AUTO(lines)
 
+/* An input that is written first: lines that come from elsewhere. Each is put with its end. */
+int lines_new(const char *name, struct lines **ret_lines);
+int lines_put(struct lines *l, const char *p, size_t n);
+/* After the last one. */
+int lines_put_end(struct lines *l);
+
 /* Begins again. From now on only lines with one of the needles are handed out; NULL: all. */
 void lines_rewind(struct lines *l, struct needles *needles);
 /* 1: here is one; 0: that was all; or an error. */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A place where the first and the last byte are right is looked at whole; sixteen places are tried at a
- * time. Two bytes that far apart are rarely both right in text, so the looking costs little; that a
- * stranger can make it cost much (lines of one letter) is bounded by the length of a needle.
+ * A place where the two rarest bytes are right is looked at whole; sixteen places are tried at a time. In most
+ * texts both are rarely right, so the looking costs little; what a stranger can make it cost (lines of one
+ * letter) is bounded by the length of a needle.
  */
 #include "hunt/needle.h"
 #include <string.h>
@@ -30,40 +30,64 @@ static bool is_here(const char *at, const char *text, size_t n, bool fold)
 	return true;
 }
 
-const char *needle_find(const char *at, const char *end, const char *text, size_t n, bool fold)
+/* How common a byte is in lines of JSON: those in front most; those that are not here hardly ever. */
+static size_t rarity(char c)
 {
-	/* Setting 0x20 makes a letter small, and nothing else a letter that was none... but for a check that follows.
-	 */
-	char fold_first = fold && is_letter(text[0]) ? 0x20 : 0;
-	char fold_last = fold && is_letter(text[n - 1]) ? 0x20 : 0;
+	static const char common[] = "\"e,:tsnoiarlcdup/m.10h23f{}4b5g6789vyw-k_ []xzjq";
+	const char *at = memchr(common, c, sizeof(common) - 1);
+
+	return at ? (size_t)(at - common) : sizeof(common);
+}
+
+static void choose_probes(struct needle *needle)
+{
+	size_t rare = 0, other;
+
+	for (size_t i = 1; i < needle->n; i++)
+		if (rarity(needle->text[i]) > rarity(needle->text[rare]))
+			rare = i;
+	other = rare ? 0 : needle->n - 1;
+	for (size_t i = 0; i < needle->n; i++)
+		if (i != rare && rarity(needle->text[i]) > rarity(needle->text[other]))
+			other = i;
+	needle->rare = (uint8_t)rare;
+	needle->other = (uint8_t)other;
+}
+
+const char *needle_find(const struct needle *needle, const char *at, const char *end)
+{
+	const char rare = needle->text[needle->rare], other = needle->text[needle->other];
+	/* Setting 0x20 makes a letter small. What else it makes a letter is found out when the whole is looked at. */
+	const char fold_rare = needle->fold && is_letter(rare) ? 0x20 : 0;
+	const char fold_other = needle->fold && is_letter(other) ? 0x20 : 0;
 	const char *last; /* where it may begin */
 
-	if ((size_t)(end - at) < n)
+	if ((size_t)(end - at) < needle->n)
 		return end;
-	last = end - n;
+	last = end - needle->n;
 #ifdef __SSE2__
 	{
-		const __m128i first_want = _mm_set1_epi8(text[0]), last_want = _mm_set1_epi8(text[n - 1]);
-		const __m128i first_set = _mm_set1_epi8(fold_first), last_set = _mm_set1_epi8(fold_last);
+		const __m128i rare_want = _mm_set1_epi8(rare), other_want = _mm_set1_epi8(other);
+		const __m128i rare_set = _mm_set1_epi8(fold_rare), other_set = _mm_set1_epi8(fold_other);
 
 		for (; last - at >= 15; at += 16) {
-			__m128i a = _mm_loadu_si128((const __m128i *)(const void *)at);
-			__m128i b = _mm_loadu_si128((const __m128i *)(const void *)(at + n - 1));
-			__m128i both = _mm_and_si128(_mm_cmpeq_epi8(_mm_or_si128(a, first_set), first_want),
-						     _mm_cmpeq_epi8(_mm_or_si128(b, last_set), last_want));
+			__m128i a = _mm_loadu_si128((const __m128i *)(const void *)(at + needle->rare));
+			__m128i b = _mm_loadu_si128((const __m128i *)(const void *)(at + needle->other));
+			__m128i both = _mm_and_si128(_mm_cmpeq_epi8(_mm_or_si128(a, rare_set), rare_want),
+						     _mm_cmpeq_epi8(_mm_or_si128(b, other_set), other_want));
 
 			for (unsigned bits = (unsigned)_mm_movemask_epi8(both); bits; bits &= bits - 1) {
 				const char *here = at + __builtin_ctz(bits);
 
-				if (is_here(here, text, n, fold))
+				if (is_here(here, needle->text, needle->n, needle->fold))
 					return here;
 			}
 		}
 	}
 #endif
 	for (; at <= last; at++)
-		if ((*at | fold_first) == text[0] && (at[n - 1] | fold_last) == text[n - 1] &&
-		    is_here(at, text, n, fold))
+		if ((at[needle->rare] | fold_rare) == rare && (at[needle->other] | fold_other) == other &&
+		    is_here(at, needle->text, needle->n, needle->fold))
 			return at;
 	return end;
 }
@@ -108,6 +132,7 @@ bool needles_add(struct needles *set, const char *text, size_t n, bool fold)
 	*needle = (struct needle) { .n = n, .fold = fold };
 	for (size_t i = 0; i < n; i++)
 		needle->text[i] = fold ? lower(text[i]) : text[i];
+	choose_probes(needle);
 	return true;
 }
 
@@ -127,7 +152,7 @@ const char *needles_next(struct needles *set, const char *from)
 		struct needle *needle = &set->items[i];
 
 		if (!needle->next || needle->next < from)
-			needle->next = needle_find(from, set->end, needle->text, needle->n, needle->fold);
+			needle->next = needle_find(needle, from, set->end);
 		if (needle->next < best)
 			best = needle->next;
 	}

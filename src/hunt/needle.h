@@ -20,7 +20,8 @@ struct needle {
 	char text[NEEDLE_BYTES_MAX]; /* lower case where `fold` says so */
 	size_t n;
 	bool fold;
-	const char *next; /* where it is, at or after the place that was asked for last; the end: nowhere */
+	uint8_t rare, other; /* where its two rarest bytes are */
+	const char *next;    /* where it is, at or after the place that was asked for last; the end: nowhere */
 };
 
 struct needles {
@@ -36,7 +37,7 @@ void needles_begin(struct needles *set, const char *text, const char *end);
 /* The first place of any of them at or after `from`, which never goes back; the end of the text when there is none. */
 const char *needles_next(struct needles *set, const char *from);
 
-/* One text alone. `n` is at least 1; the end when it is not there. */
-const char *needle_find(const char *at, const char *end, const char *text, size_t n, bool fold);
+/* One needle of a set, alone; the end when it is not there. */
+const char *needle_find(const struct needle *needle, const char *at, const char *end);
 /* How many there are of one byte. */
 size_t needle_count(const char *at, const char *end, char c);

@@ -687,6 +687,26 @@ int schema_from_json(const struct json_node *v, struct config_report *report, st
 	return schema_read("schema", buf_text(&text), text.len, report, ret_schema);
 }
 
+int schema_add(struct schema *s, const char *key, const struct json_node *v, struct config_report *report)
+{
+	auto_buf struct buf text = { .max = SCHEMA_FILE_MAX };
+	struct yaml_node *root = NULL;
+	struct file f;
+	int r;
+
+	buf_printf(&text, "{\"%s\": ", key);
+	json_to_text(v, &text);
+	buf_str(&text, "}");
+	if (text.failed)
+		return err_new(-E2BIG, "a schema of more than %d bytes", SCHEMA_FILE_MAX);
+	f = (struct file) { "schema", buf_text(&text), text.len, report, s };
+	r = yaml_read(f.name, f.text, f.len, report, &root);
+	if (r == 0)
+		r = take_root(&f, root);
+	yaml_node_free(root);
+	return r;
+}
+
 /* ---- events ------------------------------------------------------------------------------------------ */
 
 static int intern(const char *name, field_id *ret_id)

@@ -53,6 +53,8 @@ extern const char *const schema_names[]; /* NULL-terminated */
 int schema_read(const char *name, const char *text, size_t n, struct config_report *report, struct schema **ret_schema);
 /* From a value in a line of queries: a name, or an object with what a file would have. */
 int schema_from_json(const struct json_node *v, struct config_report *report, struct schema **ret_schema);
+/* One key of such an object, added to a schema that is there. */
+int schema_add(struct schema *s, const char *key, const struct json_node *v, struct config_report *report);
 int schema_load(const char *path, struct config_report *report, struct schema **ret_schema);
 struct schema *schema_copy(const struct schema *s);
 void schema_free(struct schema *s);
