@@ -199,6 +199,84 @@ TEST(plain_http_and_websocket_say_the_same)
 	}
 }
 
+/* The client that docs/export.md shows. */
+TEST(the_client_of_the_manual_works)
+{
+	auto_export struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+
+	if (!has_grpcio())
+		skip("no-grpcio");
+	if (system("command -v protoc >/dev/null 2>&1") != 0)
+		skip("no-protoc");
+	if (!export_fixture_open(&f, RING, NULL, false))
+		return;
+	export_fixture_put(&f, 30);
+	check_int(export_run(&out,
+			     "cd %s && protoc -I " SHRIKE_SOURCE_DIR "/proto --python_out=. shrike/v1/export.proto && "
+			     "sed -n '/^```python/,/^```$/p' " SHRIKE_SOURCE_DIR
+			     "/docs/export.md | grep -v '^```' >client.py && "
+			     "timeout 20 /usr/bin/python3 client.py 127.0.0.1:%u 3 | cut -d' ' -f2-",
+			     f.dir, f.port),
+		  0);
+	check_str(buf_text(&out), "process_exit 1000 p0\nnet_connect 1001 p1\nprocess_exit 1003 p3\n");
+}
+
+/* ---- what a consumer may ---------------------------------------------------------------------------------- */
+
+static void ask_with_token(const struct export_fixture *f, struct buf *out, const char *words)
+{
+	buf_clear(out);
+	(void)export_run(out, "TOKEN=%s timeout 20 " CLIENT " 127.0.0.1:%u %s", f->token, f->port, words);
+}
+
+TEST(a_consumer_gets_what_its_row_allows)
+{
+	static char process[] = "process.*", file[] = "file.*", *allow[] = { process, file }, *deny[] = { file };
+	const struct token_row row = {
+		.name = "some", .role = ROLE_VIEWER, .allow = { allow, 2 }, .deny = { deny, 1 }
+	};
+	auto_export struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+
+	if (!has_grpcio())
+		skip("no-grpcio");
+	if (!export_fixture_open_for(&f, RING, &row))
+		return;
+	export_fixture_put(&f, 300);
+	ask_with_token(&f, &out, "stream '{\"start\":1}' 2");
+	check_str(buf_text(&out), "process_exit 1000 p0 0 0\nprocess_exit 1003 p3 0 0\n");
+	ask_with_token(&f, &out, "stream '{\"filter\":{\"types\":[\"file.*\",\"net.*\"]}}' 1");
+	check_str(buf_text(&out), "PERMISSION_DENIED | some may read none of these types of events\n");
+	ask_with_token(&f, &out, "query '{\"countOnly\":true}'");
+	check_str(buf_text(&out), "count 100 more False\n");
+}
+
+TEST(a_consumer_gets_so_many_a_second_and_is_told_of_the_rest)
+{
+	const struct token_row row = { .name = "slow", .role = ROLE_VIEWER, .events_per_s = 10 };
+	auto_export struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+	unsigned events = 0;
+	char *state;
+
+	if (!has_grpcio())
+		skip("no-grpcio");
+	if (!export_fixture_open_for(&f, RING, &row))
+		return;
+	export_fixture_put(&f, 300);
+	ask_with_token(&f, &out, "stream '{\"start\":1}' 11");
+	for (char *line = strtok_r(out.data, "\n", &state); line; line = strtok_r(NULL, "\n", &state)) {
+		unsigned lost = 0;
+
+		require(sscanf(line, "%*s %*u %*s %u", &lost) == 1);
+		/* The first ones are a second's worth. What is told then is of all that came between. */
+		check(events < 10 ? lost == 0 : lost > 100);
+		events++;
+	}
+	check_int(events, 11);
+}
+
 /* ---- a lean client ------------------------------------------------------------------------------------- */
 
 /* Begins a stream, and waits until it has its place in the ring. */

@@ -3,9 +3,10 @@
 
     client.py ADDRESS CASE [JSON of the request] [how many]
 
-Prints one line a message, or the status with which the call ended.
+Prints one line a message, or the status with which the call ended. TOKEN in the environment is sent along.
 """
 import json
+import os
 import sys
 
 import grpc
@@ -69,6 +70,8 @@ class Export:
         return factory(self.pool.FindMessageTypeByName(name.lstrip(".")))
 
     def call(self, method, request, **options):
+        if os.environ.get("TOKEN"):
+            options["metadata"] = [("authorization", "Bearer " + os.environ["TOKEN"])]
         m = self.methods[method]
         make = self.channel.unary_stream if m.server_streaming else self.channel.unary_unary
         return make(f"/{SERVICE}/{method}", lambda r: r.SerializeToString(), self.message(m.output_type).FromString)(

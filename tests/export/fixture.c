@@ -89,14 +89,27 @@ static bool open_api(struct export_fixture *f, bool tls)
 	return f->port != 0;
 }
 
-bool export_fixture_open(struct export_fixture *f, size_t ring_bytes, const struct export_source *source, bool tls)
+static bool write_token(struct export_fixture *f, const struct token_row *row)
+{
+	AUTO(tokens) t = calloc(1, sizeof(*t));
+	char path[96];
+
+	(void)snprintf(path, sizeof(path), "%s/tokens", f->dir);
+	if (t && tokens_add(t, row, f->token) == 0 && tokens_save(path, t) == 0)
+		return true;
+	test_fail(T_HERE, "%s", err_trail());
+	return false;
+}
+
+static bool fixture_open(struct export_fixture *f, size_t ring_bytes, const struct export_source *source, bool tls,
+			 const struct token_row *row)
 {
 	struct export_source from = source ? *source : (struct export_source) { 0 };
 
 	*f = (struct export_fixture) { .dir = "/tmp/shrike-export-XXXXXX" };
 	fuzz_kinds_register();
 	event_clock_set(clock_wall_minus_boot_ns());
-	if (!mkdtemp(f->dir) || (tls && !make_certificate(f->dir)))
+	if (!mkdtemp(f->dir) || (tls && !make_certificate(f->dir)) || (row && !write_token(f, row)))
 		return false;
 	if (raw_ring_open(ring_bytes, &f->ring) < 0) {
 		test_fail(T_HERE, "%s", err_trail());
@@ -108,6 +121,16 @@ bool export_fixture_open(struct export_fixture *f, size_t ring_bytes, const stru
 		return false;
 	}
 	return true;
+}
+
+bool export_fixture_open(struct export_fixture *f, size_t ring_bytes, const struct export_source *source, bool tls)
+{
+	return fixture_open(f, ring_bytes, source, tls, NULL);
+}
+
+bool export_fixture_open_for(struct export_fixture *f, size_t ring_bytes, const struct token_row *row)
+{
+	return fixture_open(f, ring_bytes, NULL, false, row);
 }
 
 void export_fixture_close(struct export_fixture *f)

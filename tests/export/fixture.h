@@ -3,6 +3,7 @@
 #pragma once
 #include "api/api.h"
 #include "api/export.h"
+#include "api/tokens.h"
 
 struct export_fixture {
 	struct raw_ring *ring;
@@ -12,10 +13,13 @@ struct export_fixture {
 	char dir[64];
 	unsigned port;
 	uint64_t put;
+	char token[TOKEN_TEXT + 1]; /* of the row below */
 };
 
 /* False: a failure was reported. With `tls`, a certificate of its own is made (by openssl) in `dir`. */
 bool export_fixture_open(struct export_fixture *f, size_t ring_bytes, const struct export_source *source, bool tls);
+/* The same with a consumer that has a token; anybody else is a viewer. */
+bool export_fixture_open_for(struct export_fixture *f, size_t ring_bytes, const struct token_row *row);
 void export_fixture_close(struct export_fixture *f);
 #define auto_export __attribute__((cleanup(export_fixture_close)))
 
