@@ -1,101 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/*
- * What other implementations take and refuse. The cases lie outside of the tree (their licences keep them there):
- * SHRIKE_ORACLES names a folder with them, else ../shared/oracles/detect.tar.zst beside the sources is unpacked.
- */
-#include <fcntl.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/wait.h>
-#include <unistd.h>
+/* What other implementations take and refuse: tests/oracles/oracles.h says where the cases are. */
 #include "base/err.h"
-#include "base/json.h"
-#include "base/mem.h"
 #include "base/test.h"
 #include "rule/rule.h"
+#include "tests/oracles/oracles.h"
 
-enum { FILE_MAX = 64 << 20, PATH_LEN = 4096, SHOWN = 25 };
-
-struct oracle {
-	char folder[PATH_LEN];
-	bool unpacked;
-	char *text;
-	struct json_doc doc;
-	const struct json_node *root;
-};
-
-static int run(const char *const argv[])
-{
-	pid_t pid = fork();
-	int status;
-
-	if (pid == 0) {
-		(void)execvp(argv[0], (char *const *)argv);
-		_exit(127);
-	}
-	return pid > 0 && waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-}
-
-static void oracle_close(struct oracle *o)
-{
-	json_free(&o->doc);
-	free(o->text);
-	if (o->unpacked)
-		(void)run((const char *const[]) { "rm", "-rf", o->folder, NULL });
-}
-#define auto_oracle __attribute__((cleanup(oracle_close)))
-
-static bool find_folder(struct oracle *o)
-{
-	static const char packed[] = SHRIKE_SOURCE_DIR "/../shared/oracles/detect.tar.zst";
-	const char *env = getenv("SHRIKE_ORACLES");
-
-	if (env) {
-		(void)snprintf(o->folder, sizeof(o->folder), "%s", env);
-		return access(o->folder, R_OK) == 0;
-	}
-	if (access(packed, R_OK) != 0)
-		return false;
-	(void)snprintf(o->folder, sizeof(o->folder), "/tmp/shrike-oracles-XXXXXX");
-	o->unpacked = mkdtemp(o->folder) != NULL;
-	return o->unpacked && run((const char *const[]) { "tar", "--zstd", "-C", o->folder, "-xf", packed, NULL }) == 0;
-}
-
-/* False: there are no oracles here. */
-static bool oracle_open(struct oracle *o, const char *name)
-{
-	static const struct json_limits limits = { .len_max = FILE_MAX, .nodes_max = 8 << 20, .depth_max = 64 };
-	char path[PATH_LEN + 64];
-	auto_file FILE *f = NULL;
-	size_t n;
-
-	*o = (struct oracle) { 0 };
-	json_init(&o->doc, &limits);
-	if (!find_folder(o))
-		return false;
-	(void)snprintf(path, sizeof(path), "%s/%s", o->folder, name);
-	f = fopen(path, "re");
-	o->text = f ? malloc(FILE_MAX) : NULL;
-	if (!o->text)
-		return false;
-	n = fread(o->text, 1, FILE_MAX, f);
-	if (json_parse(&o->doc, o->text, n, &o->root) < 0)
-		test_fail(T_HERE, "%s: %s", name, err_trail());
-	return o->root;
-}
-
-static const char *string_of(const struct json_node *object, const char *name)
-{
-	const struct json_node *v = json_get(object, name);
-
-	return v && v->type == JSON_STRING ? v->s : "";
-}
+enum { SHOWN = 25 };
 
 static bool is_true(const struct json_node *object, const char *name)
 {
 	const struct json_node *v = object ? json_get(object, name) : NULL;
 
 	return v && v->type == JSON_BOOL && v->b;
+}
+
+/* The list of this name; NULL: the file is a list itself. */
+static const struct json_node *cases_of(struct oracle *o, const char *name)
+{
+	const struct json_node *root = oracle_json(o);
+
+	return root && name ? json_get(root, name) : root;
 }
 
 struct tally {
@@ -137,10 +61,11 @@ TEST(the_parse_cases_of_elasticsearch_are_taken_and_refused_alike)
 
 	if (!oracle_open(&o, "eql-es-parse-cases.json"))
 		skip("no-oracles");
-	cases = json_get(o.root, "cases");
+	cases = cases_of(&o, "cases");
 	require(cases);
 	for (c = json_first(cases, &name); c; c = json_next(cases, c, &name))
-		try(&t, string_of(c, "id"), string_of(c, "query"), query_compile, &options, is_true(c, "accept"));
+		try(&t, oracle_string(c, "id"), oracle_string(c, "query"), query_compile, &options,
+		    is_true(c, "accept"));
 	check(t.right > 0);
 }
 
@@ -153,10 +78,10 @@ TEST(the_queries_of_elasticsearch_compile)
 
 	if (!oracle_open(&o, "eql-es-cases.json"))
 		skip("no-oracles");
-	cases = json_get(o.root, "cases");
+	cases = cases_of(&o, "cases");
 	require(cases);
 	for (c = json_first(cases, &name); c; c = json_next(cases, c, &name))
-		try(&t, string_of(c, "id"), string_of(c, "query"), query_compile, &options, true);
+		try(&t, oracle_string(c, "id"), oracle_string(c, "query"), query_compile, &options, true);
 	check(t.right > 0);
 }
 
@@ -168,10 +93,10 @@ static void all_rules(const char *file, const char *list, const struct query_opt
 
 	if (!oracle_open(&o, file))
 		skip("no-oracles");
-	rules = list ? json_get(o.root, list) : o.root;
+	rules = cases_of(&o, list);
 	require(rules);
 	for (rule = json_first(rules, &name); rule; rule = json_next(rules, rule, &name))
-		try(&t, string_of(rule, "name"), string_of(rule, "query"), query_compile, options, true);
+		try(&t, oracle_string(rule, "name"), oracle_string(rule, "query"), query_compile, options, true);
 	check(t.right > 0);
 }
 
@@ -212,7 +137,8 @@ static bool has_macro(const char *text)
 static bool is_of_the_language(const struct json_node *c)
 {
 	const struct json_node *flags = json_get(c, "flags"), *functions = json_get(flags, "check_functions");
-	const char *start = string_of(c, "start"), *error = string_of(c, "error"), *text = string_of(c, "text");
+	const char *start = oracle_string(c, "start"), *error = oracle_string(c, "error"),
+		   *text = oracle_string(c, "text");
 
 	if (strcmp(start, "expr") != 0 && strcmp(start, "piped_query") != 0)
 		return false;
@@ -233,7 +159,7 @@ TEST(the_parse_cases_of_the_older_reference_are_taken_and_refused_alike)
 
 	if (!oracle_open(&o, "eql-python-cases.json"))
 		skip("no-oracles");
-	cases = json_get(o.root, "parse");
+	cases = cases_of(&o, "parse");
 	require(cases);
 	for (c = json_first(cases, &name); c; c = json_next(cases, c, &name)) {
 		const struct json_node *flags = json_get(c, "flags");
@@ -244,9 +170,9 @@ TEST(the_parse_cases_of_the_older_reference_are_taken_and_refused_alike)
 		};
 
 		if (is_of_the_language(c))
-			try(&t, string_of(c, "id"), string_of(c, "text"),
-			    strcmp(string_of(c, "start"), "expr") == 0 ? condition_compile : query_compile, &options,
-			    is_true(c, "ok"));
+			try(&t, oracle_string(c, "id"), oracle_string(c, "text"),
+			    strcmp(oracle_string(c, "start"), "expr") == 0 ? condition_compile : query_compile,
+			    &options, is_true(c, "ok"));
 	}
 	check(t.right > 0);
 }
@@ -260,11 +186,11 @@ static void python(const char *list, const char *text, compile_fn *compile, bool
 
 	if (!oracle_open(&o, "eql-python-cases.json"))
 		skip("no-oracles");
-	cases = json_get(o.root, list);
+	cases = cases_of(&o, list);
 	require(cases);
 	for (c = json_first(cases, &name); c; c = json_next(cases, c, &name))
-		if (!strchr(string_of(c, text), '$'))
-			try(&t, string_of(c, "id"), string_of(c, text), compile, &options, wanted);
+		if (!strchr(oracle_string(c, text), '$'))
+			try(&t, oracle_string(c, "id"), oracle_string(c, text), compile, &options, wanted);
 	check(t.right > 0);
 }
 
@@ -292,10 +218,10 @@ TEST(what_the_older_reference_calls_equivalent_lowers_alike)
 
 	if (!oracle_open(&o, "eql-python-cases.json"))
 		skip("no-oracles");
-	cases = json_get(o.root, "equivalent");
+	cases = cases_of(&o, "equivalent");
 	require(cases);
 	for (c = json_first(cases, &name); c; c = json_next(cases, c, &name)) {
-		const char *a = string_of(c, "expression"), *b = string_of(c, "alternate");
+		const char *a = oracle_string(c, "expression"), *b = oracle_string(c, "alternate");
 		AUTO(query) qa = NULL;
 		AUTO(query) qb = NULL;
 
