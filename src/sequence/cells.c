@@ -59,7 +59,7 @@ void cells_give(struct cells *c, cell at)
 
 /* ---- chains ------------------------------------------------------------------------------------------ */
 
-static cell next_of(const struct cells *c, cell at)
+cell chain_next(const struct cells *c, cell at)
 {
 	cell next;
 
@@ -94,7 +94,7 @@ void chain_read(const struct cells *c, cell first, void *ret_bytes, size_t n)
 {
 	unsigned char *p = ret_bytes;
 
-	for (cell at = first; n; at = next_of(c, at)) {
+	for (cell at = first; n; at = chain_next(c, at)) {
 		size_t part = n < CHAIN_BYTES ? n : CHAIN_BYTES;
 
 		memcpy(p, (unsigned char *)cell_at(c, at) + sizeof(cell), part);
@@ -107,7 +107,7 @@ bool chain_equals(const struct cells *c, cell first, const void *bytes, size_t n
 {
 	const unsigned char *p = bytes;
 
-	for (cell at = first; n; at = next_of(c, at)) {
+	for (cell at = first; n; at = chain_next(c, at)) {
 		size_t part = n < CHAIN_BYTES ? n : CHAIN_BYTES;
 
 		if (memcmp((unsigned char *)cell_at(c, at) + sizeof(cell), p, part) != 0)
@@ -121,7 +121,7 @@ bool chain_equals(const struct cells *c, cell first, const void *bytes, size_t n
 void chain_give(struct cells *c, cell first)
 {
 	while (first) {
-		cell next = next_of(c, first);
+		cell next = chain_next(c, first);
 
 		cells_give(c, first);
 		first = next;

@@ -54,6 +54,7 @@ static inline uint32_t chain_cells(size_t n)
 cell chain_write(struct cells *c, const void *bytes, size_t n);
 void chain_read(const struct cells *c, cell first, void *ret_bytes, size_t n);
 bool chain_equals(const struct cells *c, cell first, const void *bytes, size_t n);
+cell chain_next(const struct cells *c, cell at);
 void chain_give(struct cells *c, cell first);
 
 /* ---- a table of cells by hash ------------------------------------------------------------------------- */

@@ -804,6 +804,26 @@ static int64_t deadline_of(const struct machine_plan *p, const struct state_cell
 	return deadline <= end_ns ? not_seen : deadline;
 }
 
+/* Behind all others, or, when they are told as they come, behind those that wait no longer. */
+static void enqueue(struct machine_store *s, struct machine *m, cell at)
+{
+	struct state_cell *st = STATE(s, at);
+	cell before = m->wait_last;
+
+	while (s->options.as_they_come && before && STATE(s, before)->deadline_ns > st->deadline_ns)
+		before = STATE(s, before)->earlier;
+	st->earlier = before;
+	st->later = before ? STATE(s, before)->later : m->wait_first;
+	if (st->later)
+		STATE(s, st->later)->earlier = at;
+	else
+		m->wait_last = at;
+	if (before)
+		STATE(s, before)->later = at;
+	else
+		m->wait_first = at;
+}
+
 static void wait_for_time(struct machine_store *s, struct machine *m, cell key, cell at, int64_t deadline_ns)
 {
 	struct state_cell *st = STATE(s, at);
@@ -818,13 +838,7 @@ static void wait_for_time(struct machine_store *s, struct machine *m, cell key, 
 	st->deadline_ns = deadline_ns;
 	if (deadline_ns == not_seen)
 		st->flags |= STATE_DECIDED;
-	st->earlier = m->wait_last;
-	st->later = CELL_NONE;
-	if (m->wait_last)
-		STATE(s, m->wait_last)->later = at;
-	else
-		m->wait_first = at;
-	m->wait_last = at;
+	enqueue(s, m, at);
 	s->n_waits++;
 	if (++k->n_waits > WAITING_MAX) {
 		cell oldest = k->waits;
@@ -853,7 +867,7 @@ static void complete(struct machine_store *s, struct machine *m, cell key, cell 
 	if (p->n_steps > 1)
 		remember(s, m, st, stage, p->n_steps - 1);
 	deadline_ns = deadline_of(p, st, now_ns);
-	if (deadline_ns == not_seen && !m->wait_first) {
+	if (deadline_ns == not_seen && (!m->wait_first || s->options.as_they_come)) {
 		tell(s, m, KEY(s, key), st, p->n_steps > 1, now_ns);
 		free_state(s, at);
 		return;
@@ -886,8 +900,11 @@ static void tell_waiting(struct machine_store *s, struct machine *m, int64_t now
 		key = st->key;
 		k = KEY(s, key);
 		unwait(s, m, at);
-		/* The machine's order is that of the key as well. */
-		k->waits = st->next;
+		for (cell *link = &k->waits; *link; link = &STATE(s, *link)->next)
+			if (*link == at) {
+				*link = st->next;
+				break;
+			}
 		k->n_waits--;
 		if (!(st->flags & STATE_SPOILED))
 			tell(s, m, k, st, false, st->last_ns);
@@ -1236,7 +1253,7 @@ int64_t machine_next_time(const struct machine_store *s, const struct machine *m
 {
 	if (!m->wait_first)
 		return never;
-	if (STATE(s, m->wait_first)->flags)
+	if (STATE(s, m->wait_first)->flags && !s->options.as_they_come)
 		return not_seen;
 	return STATE(s, m->wait_first)->deadline_ns;
 }
@@ -1247,7 +1264,7 @@ void machine_event(struct machine_store *s, struct machine *m, const struct mach
 	const struct machine_plan *p = m->plan;
 
 	s->event = ev;
-	if (m->wait_first)
+	if (m->wait_first && !s->options.as_they_come)
 		tell_waiting(s, m, ev->time_ns);
 	expire(s, m, ev->time_ns, EXPIRE_AT_ONCE);
 	if (p->until && p->until_first)

@@ -110,6 +110,7 @@ struct machine_store_options {
 	uint64_t memory;
 	uint32_t per_rule, per_entity; /* 0: no bound but memory */
 	uint64_t seed;
+	bool as_they_come; /* see runner_options */
 	struct runner_keeper keeper;
 	struct runner_stats *stats;
 	/* A sequence has completed. */

@@ -671,6 +671,26 @@ TEST(what_must_be_missing_at_the_end_is_told_when_time_has_passed)
 	rig_close(&rig);
 }
 
+TEST(told_as_they_come_nothing_waits_behind_another)
+{
+	struct world w = { .spec = { .has_span = true, .maxspan_ns = 9 } };
+	AUTO(machine_plan) plan = NULL;
+	struct rig rig = { 0 };
+
+	/* The first to complete is the last whose time passes; one without anything before it need not wait. */
+	read_stages(&w, "!a b c !d");
+	(void)read_stream(&w, "a5 A1 b6 c7 B8 C9");
+	w.ev[1].ts = 5;
+	require_ok(machine_plan_new(&w.spec, &plan));
+	require(rig_open(&rig, &w, plan, (struct machine_store_options) { .as_they_come = true }));
+	for (size_t i = 0; i < w.n; i++)
+		feed(&rig, i, 0);
+	check_str(buf_text(&rig.out), "");
+	machine_time(rig.store, &rig.machine, 15);
+	check_str(buf_text(&rig.out), "0: - 2 3 - (6..7) of 2\n1: - 4 5 - (8..9) of 2\n");
+	rig_close(&rig);
+}
+
 /* ---- plans --------------------------------------------------------------------------------------------------------
  */
 

@@ -888,7 +888,7 @@ void runner_event(struct runner *r, const struct runner_event *ev)
 	else
 		r->now_ns = ev->time_ns;
 	r->has_time = true;
-	if (r->next_time_ns < r->now_ns)
+	if (r->next_time_ns < r->now_ns && !r->options.as_they_come)
 		tell_what_waited(r, r->now_ns);
 	r->ev = ev;
 	r->input = (struct predicate_input) { .ev = ev->event, .lineage = ask_lineage, .ctx = r };
@@ -943,6 +943,16 @@ bool runner_wants_more(const struct runner *r)
 		if (!r->rule[i]->is_closed)
 			return true;
 	return false;
+}
+
+bool runner_concerns(struct runner *r, const struct event *event)
+{
+	const uint32_t *is_true;
+
+	if (r->set->has_lineage || r->set->n_always)
+		return true;
+	r->input = (struct predicate_input) { .ev = event };
+	return predicate_set_run(r->set->set, &r->input, r->scratch, &is_true) > 0;
 }
 
 size_t runner_judge(struct runner *r, const struct event *event, const struct runner_sink *sink)
@@ -1085,6 +1095,7 @@ static int runner_init(struct runner *r, const struct runner_options *options, c
 	store.per_entity = r->options.per_entity;
 	store.keeper = r->options.keeper;
 	store.seed = r->seed;
+	store.as_they_come = r->options.as_they_come;
 	r->items = calloc(ITEMS_MAX, sizeof(*r->items));
 	if (!r->items)
 		return err_new(-ENOMEM, "no memory for a runner");

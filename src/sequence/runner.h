@@ -130,6 +130,11 @@ struct runner_options {
 	uint32_t per_entity; /* join keys of one entity, over all rules; 0: the same */
 	uint64_t seed;       /* of the tables; 0: random. Changes no result */
 	struct runner_keeper keeper;
+	/*
+	 * What waited for time is told by runner_time() alone, and makes nothing else wait: so what one key's events
+	 * give, and in which call, does not depend on the others. Without: all is told in the order of completion.
+	 */
+	bool as_they_come;
 };
 
 struct runner;
@@ -159,6 +164,9 @@ int runner_swap(struct runner *r, struct ruleset *set);
  * A verdict before the action goes on: which rules on single events match, without a trace in any state.
  * Sequences do not take part. Calls `put` of the sink that is given; returns how many matched.
  */
+/* Does any rule look at this event: would runner_event() find a stage for it, or learn from it? Changes nothing. */
+bool runner_concerns(struct runner *r, const struct event *ev);
+
 size_t runner_judge(struct runner *r, const struct event *ev, const struct runner_sink *sink);
 
 /* ---- books -------------------------------------------------------------------------------------------- */
