@@ -213,16 +213,27 @@ static enum client_result wait_for_input(struct client *client, int64_t left_ms)
 	return fds[0].revents ? CLIENT_LINE : CLIENT_TIMEOUT;
 }
 
+/* One step of waiting until end_ms. CLIENT_LINE: something more is here. */
+static enum client_result wait_and_fill(struct client *client, int timeout_ms, int64_t end_ms)
+{
+	int64_t left = timeout_ms < 0 ? -1 : end_ms - now_ms();
+	enum client_result result = wait_for_input(client, timeout_ms >= 0 && left < 0 ? 0 : left);
+
+	return result == CLIENT_LINE ? fill(client) : result;
+}
+
+static int64_t end_of(int timeout_ms)
+{
+	return timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
+}
+
 enum client_result client_line(struct client *client, int timeout_ms, struct str *ret_line)
 {
-	int64_t end_ms = timeout_ms < 0 ? INT64_MAX : now_ms() + timeout_ms;
+	int64_t end_ms = end_of(timeout_ms);
 
 	while (!client_has_line(client)) {
-		int64_t left = timeout_ms < 0 ? -1 : end_ms - now_ms();
-		enum client_result result = wait_for_input(client, timeout_ms >= 0 && left < 0 ? 0 : left);
+		enum client_result result = wait_and_fill(client, timeout_ms, end_ms);
 
-		if (result == CLIENT_LINE)
-			result = fill(client);
 		if (result == CLIENT_TIMEOUT && (timeout_ms < 0 || now_ms() < end_ms))
 			continue;
 		if (result != CLIENT_LINE)
@@ -232,6 +243,28 @@ enum client_result client_line(struct client *client, int timeout_ms, struct str
 	client->in.data[client->scanned] = 0;
 	client->begin = ++client->scanned;
 	return CLIENT_LINE;
+}
+
+enum client_result client_bytes(struct client *client, int timeout_ms, struct str *ret_bytes)
+{
+	int64_t end_ms = end_of(timeout_ms);
+
+	while (client->in.len == client->begin) {
+		enum client_result result = wait_and_fill(client, timeout_ms, end_ms);
+
+		if (result == CLIENT_TIMEOUT && (timeout_ms < 0 || now_ms() < end_ms))
+			continue;
+		if (result != CLIENT_LINE)
+			return result;
+	}
+	*ret_bytes = (struct str) { client->in.data + client->begin, client->in.len - client->begin };
+	client->begin = client->scanned = client->in.len;
+	return CLIENT_LINE;
+}
+
+void client_enough(struct client *client)
+{
+	(void)shutdown(client->fd, SHUT_WR);
 }
 
 /* ---- question and answer ---------------------------------------------------------------- */

@@ -37,6 +37,11 @@ void client_watch_output(struct client *client);
 /* A whole line is here already: the next client_line() will not wait. */
 bool client_has_line(struct client *client);
 
+/* For what follows an answer and is no lines: some bytes, at least one, as they come. */
+enum client_result client_bytes(struct client *client, int timeout_ms, struct str *ret_bytes);
+/* Tells the agent that we have enough: what it still sends can be read. */
+void client_enough(struct client *client);
+
 /*
  * Sends a request and reads its answer. EXIT_OK: the agent said ok, *ret_answer is what it
  * said and borrows from `doc`, and *ret_line (may be NULL) is the line. Otherwise why not has been said.
