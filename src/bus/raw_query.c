@@ -46,7 +46,8 @@ static int raw_query_next(struct store_query *q, const struct ev_head **ret_rec)
 		query_learn(q, rec);
 		q->event = (struct event) { .rec = rec, .kind = event_kind_of(rec->id) };
 		*ret_rec = rec;
-		if (q->with_known && q->event.kind)
+		q->is_known = q->with_known && q->event.kind;
+		if (q->is_known)
 			return 1;
 	}
 	while (raw_reader_cursor(r->reader) < r->end && (rec = raw_reader_next(r->reader, &lost))) {

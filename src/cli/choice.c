@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <fnmatch.h>
 #include <string.h>
+#include "base/json.h"
 #include "base/nearest.h"
 #include "cli/view.h"
 
@@ -86,4 +87,31 @@ struct filter_spec choice_spec(const struct choice *c)
 		.path = c->path,
 		.address = c->address,
 	};
+}
+
+static void text_member(struct buf *out, const char *name, const char *value)
+{
+	if (!value[0])
+		return;
+	buf_printf(out, ",\"%s\":", name);
+	json_write_str(out, value, strlen(value));
+}
+
+void choice_write(const struct choice *c, struct buf *out)
+{
+	buf_str(out, "{\"kinds\":[");
+	for (size_t i = 0; i < c->kind.n; i++) {
+		buf_str(out, i ? "," : "");
+		json_write_str(out, c->kind.items[i], strlen(c->kind.items[i]));
+	}
+	buf_char(out, ']');
+	if (c->pid)
+		buf_printf(out, ",\"pid\":%u", c->pid);
+	if (c->descendants)
+		buf_str(out, ",\"descendants\":true");
+	text_member(out, "comm", c->comm);
+	text_member(out, "container", c->container);
+	text_member(out, "path", c->path);
+	text_member(out, "address", c->address);
+	buf_char(out, '}');
 }

@@ -28,5 +28,7 @@ struct choice {
 
 /* Is it asked well? Else says on stderr what is not; EXIT_USAGE. */
 enum exit_code choice_check(struct cli *cli, const struct verb *verb, const struct choice *c);
+/* As the FILTER of agent/control.h. */
+void choice_write(const struct choice *c, struct buf *out);
 /* What a filter is made of; borrows from the choice. */
 struct filter_spec choice_spec(const struct choice *c);

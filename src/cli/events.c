@@ -50,35 +50,14 @@ static enum exit_code check_options(struct cli *cli, const struct events_options
 
 /* ---- the request ---------------------------------------------------------------------------- */
 
-static void text_member(struct buf *out, const char *name, const char *value)
-{
-	if (!value[0])
-		return;
-	buf_printf(out, ",\"%s\":", name);
-	json_write_str(out, value, strlen(value));
-}
-
 static void make_request(const struct events_options *o, struct buf *out)
 {
-	const struct choice *c = &o->choice;
 	uint64_t last = o->no_follow && !o->last ? ALL_HELD : o->last;
 
-	buf_printf(out, "{\"cmd\":\"events\",\"follow\":%s,\"last\":%" PRIu64 ",\"filter\":{\"kinds\":[",
+	buf_printf(out, "{\"cmd\":\"events\",\"follow\":%s,\"last\":%" PRIu64 ",\"filter\":",
 		   o->no_follow ? "false" : "true", last);
-	for (size_t i = 0; i < c->kind.n; i++) {
-		buf_str(out, i ? "," : "");
-		json_write_str(out, c->kind.items[i], strlen(c->kind.items[i]));
-	}
-	buf_char(out, ']');
-	if (c->pid)
-		buf_printf(out, ",\"pid\":%u", c->pid);
-	if (c->descendants)
-		buf_str(out, ",\"descendants\":true");
-	text_member(out, "comm", c->comm);
-	text_member(out, "container", c->container);
-	text_member(out, "path", c->path);
-	text_member(out, "address", c->address);
-	buf_str(out, "}}");
+	choice_write(&o->choice, out);
+	buf_char(out, '}');
 }
 
 /* ---- following -------------------------------------------------------------------------------- */

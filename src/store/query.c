@@ -119,6 +119,7 @@ int store_query_next(struct store_query *q, const struct ev_head **ret_rec)
 	if (q->limit && !q->left)
 		return 0;
 	q->lost = 0;
+	q->is_known = false;
 	r = q->ops->next(q, ret_rec);
 	if (r > 0) {
 		q->left--;
@@ -135,6 +136,11 @@ const struct event *store_query_event(struct store_query *q)
 const struct store_origin *store_query_origin(const struct store_query *q)
 {
 	return &q->origin;
+}
+
+bool store_query_is_known(const struct store_query *q)
+{
+	return q->is_known;
 }
 
 __u64 store_query_lost(const struct store_query *q)

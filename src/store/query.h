@@ -19,7 +19,8 @@ struct store_query_ops {
 struct store_query {
 	const struct store_query_ops *ops;
 	__u64 limit, left; /* left: of the limit */
-	__u64 lost;
+	__u64 lost;        /* before the last record */
+	bool is_known;     /* the last record tells what was known */
 	struct store_origin origin;
 	struct store_query_stats stats;
 

@@ -73,6 +73,8 @@ int store_query_next(struct store_query *q, const struct ev_head **ret_rec);
 const struct event *store_query_event(struct store_query *q);
 /* Of the last record. The clock of `@timestamp` is the process's: event_clock_set() it when this changes. */
 const struct store_origin *store_query_origin(const struct store_query *q);
+/* Does the last record tell what was known (with_known), not what happened? */
+bool store_query_is_known(const struct store_query *q);
 /* How many records were lost between the last record and the one before it. */
 __u64 store_query_lost(const struct store_query *q);
 /* Where to go on after the last record. */

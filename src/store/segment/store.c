@@ -411,6 +411,7 @@ static int segment_query_next(struct store_query *q, const struct ev_head **ret_
 			return r;
 	}
 	s->last = (struct place) { s->store->numbers[s->next_segment - 1], s->file.block_at, s->row };
+	q->is_known = s->known;
 	q->lost = s->lost;
 	q->stats.lost += s->lost;
 	s->lost = 0;
