@@ -14,8 +14,8 @@
  *    null does not match.
  *  - IR_ANY on a node: of fields that hold a list, any item may satisfy it. It stands on elastic's
  *    leaves. Without it a list is a value like others.
- *  - and, or, not and the root take any value: null is null, false, 0, "" and the empty list are false, all others
- * true.
+ *  - and, or, not and the root take any value: null is null; false, 0, "" and the empty list are
+ *    false, all others true.
  *  - There is one op for one meaning: `a != b` of a plain field is not(a == b), add() is IR_ADD,
  *    wildcard() and `:` are IR_LIKE.
  */
@@ -33,7 +33,7 @@ enum {
 	RULE_TEXT_MAX = 1 << 18, /* bytes of one query */
 	RULE_DEPTH_MAX = 128,    /* brackets, not, - and operators within each other; and/or of any length count once */
 	IR_DEPTH_MAX = 2 * RULE_DEPTH_MAX + 2, /* nodes within each other: `a != 1` is two of them */
-	RULE_NODES_MAX = 1 << 16,              /* of one query, those of its subqueries too */
+	RULE_NODES_MAX = 1 << 16,              /* of one query; those of lineage have their own */
 	RULE_LIST_MAX = 8192,                  /* values of one list, arguments of one call, terms of one and/or */
 	RULE_STRING_MAX = 1 << 15,             /* bytes of one string */
 	RULE_STAGES_MAX = 64,                  /* of one sequence, sample or join, before runs */
@@ -101,7 +101,7 @@ enum ir_op {
 	IR_DIV, /* of integers: truncates; by zero: null */
 	IR_MOD,
 	/* Kid 0 against each of the others, true when any fits. IR_FOLD. */
-	IR_IN,    /* equal to one of them. Kids 1.. are constants in elastic, anything in endgame */
+	IR_IN,    /* equal to one of them. Kids 1.. are constants, mostly */
 	IR_LIKE,  /* kids 1.. are IR_STR: patterns of the whole value with * and ?; see IR_STAR, IR_ESCAPE */
 	IR_REGEX, /* kids 1.. are IR_STR; of the whole value; see IR_PREFIX, IR_SEARCH */
 
@@ -138,8 +138,8 @@ enum ir_flag {
 	IR_ESCAPE = 1 << 5,   /* of IR_LIKE: a backslash takes the meaning of *, ? and backslash away */
 	IR_PREFIX = 1 << 6,   /* of IR_REGEX: matches when the beginning of the value does (endgame match()) */
 	IR_SEARCH = 1 << 7,   /* of IR_REGEX: matches when any part of the value does */
-	IR_PERL =
-		1 << 8, /* of IR_REGEX: \d \w \s \b ^ $ *? and (?i) as Perl and Python have them, not Lucene's syntax */
+	/* of IR_REGEX: \d \w \s \b ^ $ *? and (?i) as Perl and Python have them, not Lucene's syntax */
+	IR_PERL = 1 << 8,
 };
 
 enum ir_lineage {

@@ -229,8 +229,7 @@ static int check_text(struct lowering *lo, const struct ast *a, ir_ref ref)
 	return 0;
 }
 
-static int set_pattern(struct lowering *lo, const struct ast *a, enum ir_op op, bool folds, unsigned flags,
-		       ir_ref *ret_ref)
+static int set_pattern(struct lowering *lo, const struct ast *a, enum ir_op op, ir_ref *ret_ref)
 {
 	ir_ref *kids;
 	size_t i = 0;
@@ -247,8 +246,8 @@ static int set_pattern(struct lowering *lo, const struct ast *a, enum ir_op op, 
 		return r;
 	if (lower_is_null(lo, kids[0]))
 		return lower_made(lo, a, build_null(&lo->b), ret_ref);
-	flags |= leaf_flags(lo) | (folds ? IR_FOLD : 0);
-	return typed(lo, a, build_node(&lo->b, op, flags, kids, i), RULE_BOOLEAN, ret_ref);
+	return typed(lo, a, build_node(&lo->b, op, leaf_flags(lo) | (a->tilde ? IR_FOLD : 0), kids, i), RULE_BOOLEAN,
+		     ret_ref);
 }
 
 /* Is this value behind a `:` a pattern? Beside dates, addresses and numbers only if it has wildcards. */
@@ -316,9 +315,9 @@ static int set(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 	case AST_COLON:
 		return set_colon(lo, a, ret_ref);
 	case AST_LIKE:
-		return set_pattern(lo, a, IR_LIKE, a->tilde, 0, ret_ref);
+		return set_pattern(lo, a, IR_LIKE, ret_ref);
 	default:
-		return set_pattern(lo, a, IR_REGEX, a->tilde, 0, ret_ref);
+		return set_pattern(lo, a, IR_REGEX, ret_ref);
 	}
 }
 
