@@ -54,6 +54,10 @@ struct group {
 	struct hunt_when last;
 	bool any;
 
+	/* Names that its queries ask for, where an object is a value: it is there. */
+	field_id *asked;
+	size_t n_asked;
+
 	/* The event that is looked at. */
 	struct hunt_event now;
 	struct hunt_when now_when;
@@ -135,6 +139,7 @@ static void group_free(struct group *g)
 	free(g->queries);
 	free(g->ones);
 	free(g->given);
+	free(g->asked);
 	free(g);
 }
 
@@ -606,6 +611,33 @@ static int make_ruleset(struct hunt *h, struct group *g)
 	return g->n ? ruleset_new(g->queries, g->n, &options, &g->set) : 0;
 }
 
+static int ask_for(struct group *g, field_id id)
+{
+	field_id *p;
+
+	for (size_t i = 0; i < g->n_asked; i++)
+		if (g->asked[i] == id)
+			return 0;
+	p = realloc(g->asked, (g->n_asked + 1) * sizeof(*p));
+	if (!p)
+		return no_memory();
+	g->asked = p;
+	g->asked[g->n_asked++] = id;
+	return 0;
+}
+
+static int ask_for_all(struct group *g, const struct query *q)
+{
+	int r = 0;
+
+	for (uint32_t i = 1; i < q->n_nodes && r == 0; i++)
+		if (q->node[i].op == IR_FIELD)
+			r = ask_for(g, q->node[i].field.id);
+	for (uint32_t i = 0; i < q->n_subqueries && r == 0; i++)
+		r = ask_for_all(g, q->subqueries[i]);
+	return r;
+}
+
 static int prepare_group(struct hunt *h, struct group *g)
 {
 	int r;
@@ -627,8 +659,12 @@ static int prepare_group(struct hunt *h, struct group *g)
 		if (r < 0)
 			return r;
 	}
-	for (size_t i = 0; i < g->n; i++)
+	for (size_t i = 0; i < g->n; i++) {
 		g->needs_order |= !is_alone(g->queries[i].query);
+		r = g->dialect == RULE_ENDGAME ? ask_for_all(g, g->queries[i].query) : 0;
+		if (r < 0)
+			return r;
+	}
 	return g->n ? open_runner(g) : 0;
 }
 
@@ -699,6 +735,32 @@ static int place_order(const struct hunt_event *a, const struct hunt_event *b)
 	return a->index != b->index ? (a->index < b->index ? -1 : 1) : 0;
 }
 
+static bool is_object(const struct json_node *at, const char *name)
+{
+	char part[FIELD_NAME_MAX + 1];
+
+	while (at && at->type == JSON_OBJECT && *name) {
+		size_t n = strcspn(name, ".");
+
+		memcpy(part, name, n);
+		part[n] = 0;
+		at = json_get(at, part);
+		name += n + (name[n] == '.');
+	}
+	return at && at->type == JSON_OBJECT && at->len;
+}
+
+/* In the older dialect an object is a value like others: it is not null. */
+static void add_objects(const struct group *g, struct json_event *je)
+{
+	for (size_t i = 0; i < g->n_asked; i++) {
+		field_id id = g->asked[i];
+
+		if (!json_event_find(je, id) && is_object(je->doc.nodes, field_name(id)))
+			schema_add_value(je, id, &(struct value) { .type = VALUE_BOOL, .b = true });
+	}
+}
+
 /* Reads the line for a group: what the event is and when. False: it is none. */
 static bool read_event(struct hunt *h, struct group *g, const char *p, size_t n)
 {
@@ -707,6 +769,8 @@ static bool read_event(struct hunt *h, struct group *g, const char *p, size_t n)
 		return false;
 	}
 	schema_apply(&g->reader, &h->je);
+	if (g->n_asked)
+		add_objects(g, &h->je);
 	g->now_when = (struct hunt_when) { .time_ns = g->reader.has_time ? g->reader.time_ns
 						      : g->any           ? g->last.time_ns
 									 : 0 };

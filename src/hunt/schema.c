@@ -803,16 +803,17 @@ static void convert(struct schema_reader *reader, const struct schema_field *f, 
 		to_keyword(&reader->scratch, v);
 }
 
-/* There are never more fields than nodes in the document, and the object itself is a node: there is room for one more.
+/* There are never more fields than nodes, and the object itself is a node: there is room for one more that is in none.
  */
-static void add_category(const struct schema_reader *reader, struct json_event *je)
+void schema_add_value(struct json_event *je, field_id id, const struct value *v)
 {
-	const char *text = reader->schema->no_category;
 	size_t at = je->n_fields;
 
-	for (; at && je->fields[at - 1].id > reader->category; at--)
+	if (at == je->cap)
+		return;
+	for (; at && je->fields[at - 1].id > id; at--)
 		je->fields[at] = je->fields[at - 1];
-	je->fields[at] = (struct json_field) { reader->category, { .type = VALUE_STR, .s = { text, strlen(text) } } };
+	je->fields[at] = (struct json_field) { id, *v };
 	je->n_fields++;
 }
 
@@ -841,10 +842,12 @@ void schema_apply(struct schema_reader *reader, struct json_event *je)
 			convert(reader, f, f->type, v);
 	}
 	if (s->no_category && reader->category) {
+		const struct value none = { .type = VALUE_STR, .s = { s->no_category, strlen(s->no_category) } };
+
 		v = value_at(je, reader->category);
 		if (!v)
-			add_category(reader, je);
+			schema_add_value(je, reader->category, &none);
 		else if (v->type == VALUE_NULL)
-			*v = (struct value) { .type = VALUE_STR, .s = { s->no_category, strlen(s->no_category) } };
+			*v = none;
 	}
 }

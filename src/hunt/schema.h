@@ -82,6 +82,9 @@ void schema_reader_free(struct schema_reader *reader);
 /* Brings what was read into the schema's types, in place. */
 void schema_apply(struct schema_reader *reader, struct json_event *je);
 
+/* Adds a field that it does not have. */
+void schema_add_value(struct json_event *je, field_id id, const struct value *v);
+
 /* ---- dates ---------------------------------------------------------------------------------- */
 
 /*
