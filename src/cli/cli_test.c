@@ -92,7 +92,7 @@ static void run_case(const char *script, char *command, const char *dir, struct 
 	struct fake_agent *agent = NULL;
 	auto_free char *requests = NULL;
 	auto_ran struct ran ran = { 0 };
-	char socket[128], config[512];
+	char socket[128], configs[WORDS_MAX + 2][256];
 	size_t n = 0;
 
 	(void)snprintf(socket, sizeof(socket), "%s/shrike.sock", dir);
@@ -101,8 +101,8 @@ static void run_case(const char *script, char *command, const char *dir, struct 
 		test_fail(T_HERE, "%s", err_trail());
 	while (words[n]) {
 		if (!strncmp(words[n], "CONFIGS/", 8)) {
-			(void)snprintf(config, sizeof(config), TESTS "%s", words[n] + 7);
-			words[n] = config;
+			(void)snprintf(configs[n], sizeof(configs[n]), TESTS "%s", words[n] + 7);
+			words[n] = configs[n];
 		}
 		n++;
 	}
