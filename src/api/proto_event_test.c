@@ -127,10 +127,11 @@ static __u64 draw(void)
 
 static void fill_string(struct ev_head *rec, const struct field *f)
 {
-	static const char *const texts[] = {
-		"", "x", "/usr/bin/\xc3\xa9t\xc3\xa9", "a \"quoted\" 'word' \\ \n\t\x01",
+	static const char long_path[] =
 		"/a/rather/long/path/of/more/than/one/hundred/and/twenty-eight/bytes/so/that/its/"
-		"length/takes/two/bytes/on/the/wire/and/not/one/as/others"
+		"length/takes/two/bytes/on/the/wire/and/not/one/as/others";
+	static const char *const texts[] = {
+		"", "x", "/usr/bin/\xc3\xa9t\xc3\xa9", "a \"quoted\" 'word' \\ \n\t\x01", long_path,
 	};
 	struct ev_str s = { 0 };
 	char *to = (char *)rec + rec->len;

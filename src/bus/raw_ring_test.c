@@ -304,12 +304,12 @@ static void *stress_read(void *arg)
 {
 	struct stress *s = arg;
 	AUTO(raw_reader) reader = NULL;
-	__u64 expected = 0, got = 0, lost_sum = 0, lost;
+	__u64 first, expected, got = 0, lost_sum = 0, lost;
 	bool over = false;
 
 	if (raw_reader_open(s->ring, "stress", RAW_FROM_OLDEST, &reader) < 0)
 		return NULL;
-	expected = raw_reader_cursor(reader);
+	expected = first = raw_reader_cursor(reader);
 	for (;;) {
 		const struct ev_head *rec = raw_reader_next(reader, &lost);
 
@@ -329,7 +329,7 @@ static void *stress_read(void *arg)
 		if (hash_u64(got, (size_t)reader) % 20000 == 0)
 			(void)usleep(2000);
 	}
-	s->wrong_sum += expected != STRESS_PUTS;
+	s->wrong_sum += expected != STRESS_PUTS || first + got + lost_sum != STRESS_PUTS;
 	return NULL;
 }
 
