@@ -28,6 +28,7 @@ struct export_out {
 	uint32_t batch;
 	uint64_t deadline_ns, said_ns;
 	struct buf line; /* an event as JSON */
+	size_t bound;    /* of its RawEvent */
 	/* A frame that found no room: its bytes, or the payload of a WebSocket message. */
 	char *spill;
 	size_t spill_at, spill_n;
@@ -56,11 +57,13 @@ static bool is_json(const struct export_out *out)
 
 /* ---- one event --------------------------------------------------------------------------------- */
 
-/* The most bytes that put_event() will write. */
+/* The most bytes that put_event() will write; it comes next. */
 static size_t measure(struct export_out *out, const struct export_item *item)
 {
-	if (!is_json(out))
-		return proto_event_bound(item->rec, out->with_record) + FRAME_HEAD_MAX;
+	if (!is_json(out)) {
+		out->bound = proto_event_bound(item->rec, out->with_record);
+		return out->bound + FRAME_HEAD_MAX;
+	}
 	buf_clear(&out->line);
 	event_to_json(&out->sub->event, &out->line);
 	return out->line.len + TEXT_AROUND;
@@ -70,8 +73,7 @@ static size_t measure(struct export_out *out, const struct export_item *item)
 static char *put_element(struct export_out *out, const struct export_item *item, const struct proto_event_meta *meta,
 			 char *to)
 {
-	size_t bound = proto_event_bound(item->rec, out->with_record);
-	unsigned n = bound < 0x4000 ? 2 : bound < 0x200000 ? 3 : 4;
+	unsigned n = out->bound < 0x4000 ? 2 : out->bound < 0x200000 ? 3 : 4;
 	unsigned char *p = (unsigned char *)to, *start;
 	size_t len;
 
@@ -334,7 +336,7 @@ static ssize_t idle(struct export_out *out, char *to)
 		return HTTP_IDLE;
 	}
 	if (out->deadline_ns)
-		wait = out->deadline_ns - now;
+		wait = out->deadline_ns > now ? out->deadline_ns - now : 1;
 	if (out->form == FORM_SSE && out->coding == GRPC_IDENTITY) {
 		if (silent >= SILENCE_S * NS_PER_S) {
 			out->said_ns = now;

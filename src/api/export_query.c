@@ -40,7 +40,7 @@ struct query {
 	struct buf answer;
 	size_t sent;
 	bool begun; /* the head of the message has been sent */
-	uint64_t n;
+	uint64_t n, lost;
 	int error;
 	char why[512];
 };
@@ -131,8 +131,9 @@ static void add_proto(struct query *q, const struct ev_head *rec, uint64_t lost)
 static void finish(struct query *q, bool more, const char *cursor)
 {
 	if (!q->grpc) {
-		buf_printf(&q->answer, "%s,\"count\":%llu,\"more\":%s,\"cursor\":", q->request.count_only ? "" : "]",
-			   (unsigned long long)q->n, more ? "true" : "false");
+		buf_printf(&q->answer,
+			   "%s,\"count\":%llu,\"lost\":%llu,\"more\":%s,\"cursor\":", q->request.count_only ? "" : "]",
+			   (unsigned long long)q->n, (unsigned long long)q->lost, more ? "true" : "false");
 		json_write_str(&q->answer, cursor, strlen(cursor));
 		buf_str(&q->answer, "}\n");
 		return;
@@ -168,6 +169,7 @@ static int collect(struct query *q, struct store_query *sq, uint64_t limit)
 		/* Our own clock is told more than once, and differs by what the wall clock was set meanwhile. */
 		if (!strcmp(store_query_origin(sq)->boot_id, "") || q->request.source == SOURCE_RING)
 			shift = 0;
+		q->lost += store_query_lost(sq);
 		rec = with_clock(rec, ev->kind, shift, room);
 		if (q->grpc)
 			add_proto(q, rec, store_query_lost(sq));

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <zstd.h>
 #include "api/export_proto.h"
 #include "base/mem.h"
 #include "base/test.h"
@@ -220,6 +221,75 @@ TEST(the_client_of_the_manual_works)
 			     f.dir, f.port),
 		  0);
 	check_str(buf_text(&out), "process_exit 1000 p0\nnet_connect 1001 p1\nprocess_exit 1003 p3\n");
+}
+
+TEST(a_body_is_compressed_with_zstd_where_that_is_asked_for)
+{
+	auto_export struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+	char text[4096] = "";
+	ZSTD_DCtx *ctx = ZSTD_createDCtx();
+	ZSTD_inBuffer in;
+	ZSTD_outBuffer to = { text, sizeof(text) - 1, 0 };
+
+	if (!export_fixture_open(&f, RING, NULL, false))
+		return;
+	export_fixture_put(&f, 3);
+	(void)export_run(
+		&out,
+		"timeout 20 python3 " SHRIKE_SOURCE_DIR "/tests/export/http_client.py %u save "
+		"'/api/v1/ebpf/stream?start=oldest&format=lines&compression=zstd' 65536 'accept-encoding: br, zstd'",
+		f.port);
+	in = (ZSTD_inBuffer) { buf_text(&out), out.len, 0 };
+	check(out.len > 0 && !ZSTD_isError(ZSTD_decompressStream(ctx, &to, &in)));
+	check_has(text, "\"dataset\":\"process.exit\"");
+	check_has(text, "\"dataset\":\"file.open\"");
+	(void)ZSTD_freeDCtx(ctx);
+}
+
+/* What does not fit into the room of a connection goes in pieces, and what comes after it is whole again. */
+TEST(the_longest_records_come_whole_in_every_form)
+{
+	static const struct {
+		const char *name, *client, *words, *says;
+	} rows[] = {
+		{ "events", "client.py 127.0.0.1:", "stream '{\"start\":1,\"withRecord\":true}' 4",
+		  "process_exec 77 long 0 0\nprocess_exit 1000 p0 0 0\nprocess_exec 77 long 0 0\nnet_connect 1001 p1 0 "
+		  "0\n" },
+		{ "batches", "client.py 127.0.0.1:", "batches '{\"start\":1}' 4",
+		  "process_exec 77 long 0 0\nprocess_exit 1000 p0 0 0\nprocess_exec 77 long 0 0\nnet_connect 1001 p1 0 "
+		  "0\n" },
+		{ "compressed",
+		  "client.py 127.0.0.1:", "batches '{\"start\":1,\"compression\":\"COMPRESSION_GZIP\"}' 4",
+		  "process_exec 77 long 0 0\nprocess_exit 1000 p0 0 0\nprocess_exec 77 long 0 0\nnet_connect 1001 p1 0 "
+		  "0\n" },
+		{ "websocket", "http_client.py ", "ws '/api/v1/ebpf/stream?start=oldest' 4",
+		  " 0 process.exec 77\n 0 process.exit 1000\n 0 process.exec 77\n 0 net.connect 1001\n" },
+		{ "websocket, protobuf", "http_client.py ", "ws '/api/v1/ebpf/stream?start=oldest&format=protobuf' 2",
+		  "binary 2 0a True\nbinary 2 0a False\n" },
+		{ "server-sent events", "http_client.py ", "sse '/api/v1/ebpf/stream?start=oldest' 4",
+		  "process.exec 77\nprocess.exit 1000\nprocess.exec 77\nnet.connect 1001\n" },
+		{ "compressed body", "http_client.py ",
+		  "lines '/api/v1/ebpf/stream?start=oldest&format=lines&compression=gzip' 4 'accept-encoding: gzip'",
+		  "process.exec 77\nprocess.exit 1000\nprocess.exec 77\nnet.connect 1001\n" },
+	};
+	auto_export struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+
+	if (!has_grpcio())
+		skip("no-grpcio");
+	if (!export_fixture_open(&f, RING, NULL, false))
+		return;
+	export_fixture_put_long(&f, 31000, true);
+	export_fixture_put(&f, 1);
+	export_fixture_put_long(&f, 31000, false);
+	export_fixture_put(&f, 1);
+	for_each_row (r, rows) {
+		buf_clear(&out);
+		(void)export_run(&out, "timeout 20 /usr/bin/python3 " SHRIKE_SOURCE_DIR "/tests/export/%s%u %s",
+				 r->client, f.port, r->words);
+		check_str(buf_text(&out), r->says);
+	}
 }
 
 /* ---- what a consumer may ---------------------------------------------------------------------------------- */

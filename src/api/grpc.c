@@ -255,13 +255,14 @@ void grpc_parser_add(struct grpc_parser *p, const void *bytes, size_t n)
 
 int grpc_parser_next(struct grpc_parser *p, struct str *ret_message)
 {
-	const unsigned char *head = (const unsigned char *)p->bytes.data + p->taken;
+	const unsigned char *head;
 	size_t have = p->bytes.len - p->taken, n;
 
 	if (p->bytes.failed)
 		return err_new(-E2BIG, "the message has more than %d bytes", GRPC_MESSAGE_MAX);
 	if (have < GRPC_HEAD)
 		return 0;
+	head = (const unsigned char *)p->bytes.data + p->taken;
 	n = (size_t)head[1] << 24 | (size_t)head[2] << 16 | (size_t)head[3] << 8 | head[4];
 	if (n > GRPC_MESSAGE_MAX)
 		return err_new(-E2BIG, "the message has more than %d bytes", GRPC_MESSAGE_MAX);

@@ -60,12 +60,15 @@ static void write_record(const uint8_t *data, size_t size)
 	if (n > bound || memcmp(to + bound, "\x5a\x5a\x5a\x5a\x5a\x5a\x5a\x5a", 8) != 0)
 		abort();
 	for (r = (struct proto_reader) { to, to + n }; (more = proto_next(&r, &item)) > 0;) {
-		struct proto_reader in = { (const unsigned char *)item.bytes.p,
-					   (const unsigned char *)item.bytes.p + item.bytes.n };
+		struct proto_reader in;
 		struct proto_item field;
-		int within = 0;
+		int within;
 
-		while (item.number >= RAW_KIND_FIRST && (within = proto_next(&in, &field)) > 0)
+		if (item.number < RAW_KIND_FIRST)
+			continue;
+		in = (struct proto_reader) { (const unsigned char *)item.bytes.p,
+					     (const unsigned char *)item.bytes.p + item.bytes.n };
+		while ((within = proto_next(&in, &field)) > 0)
 			;
 		if (within < 0)
 			abort();

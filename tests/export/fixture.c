@@ -186,3 +186,22 @@ void export_fixture_put(struct export_fixture *f, unsigned n)
 	}
 	raw_ring_flush(f->ring, clock_boot_ns());
 }
+
+void export_fixture_put_long(struct export_fixture *f, size_t n, bool wild)
+{
+	static _Alignas(8) char bytes[EV_LEN_MAX];
+	struct ev_exec *e = (struct ev_exec *)bytes;
+
+	memset(bytes, 0, sizeof(*e));
+	memset(bytes + sizeof(*e), wild ? 0xfe : 'a', n);
+	bytes[sizeof(*e) + n] = 0;
+	e->head = (struct ev_head) { .id = EV_EXEC,
+				     .class = EV_NORMAL,
+				     .len = (__u16)(sizeof(*e) + n + 1),
+				     .time_ns = clock_boot_ns(),
+				     .pid = 77,
+				     .comm = "long" };
+	e->args = (struct ev_str) { sizeof(*e), (__u16)n };
+	raw_ring_put(f->ring, &e->head);
+	raw_ring_flush(f->ring, clock_boot_ns());
+}

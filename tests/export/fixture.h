@@ -25,5 +25,7 @@ void export_fixture_close(struct export_fixture *f);
 
 /* Puts n records: turns of process.exit, net.connect and file.open, with pids from 1000 on. */
 void export_fixture_put(struct export_fixture *f, unsigned n);
+/* One process.exec of pid 77, whose arguments take n bytes; with `wild`, bytes that are no UTF-8. */
+void export_fixture_put_long(struct export_fixture *f, size_t n, bool wild);
 /* Runs a command of the shell; its output, what it says of errors too, goes to `out`. Returns its exit code. */
 int export_run(struct buf *out, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

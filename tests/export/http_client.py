@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """http_client - plain HTTP and WebSocket clients of the export, for the tests, with nothing but Python's own library.
 
-    http_client.py PORT get|sse|lines|ws PATH [how many] [header: value]...
+    http_client.py PORT get|sse|lines|ws|save PATH [how many] [header: value]...
     http_client.py PORT post PATH BODY
 """
 import base64
@@ -123,7 +123,14 @@ def main():
         return
     limit = int(sys.argv[4])
     headers = dict(h.split(": ", 1) for h in sys.argv[5:])
-    if case == "ws":
+    if case == "save":
+        # The first bytes of a body, as they come.
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
+        connection.request("GET", path, headers=headers)
+        answer = connection.getresponse()
+        sys.stdout.flush()
+        sys.stdout.buffer.write(answer.read1(limit))
+    elif case == "ws":
         websocket(port, path, limit)
     elif case == "again":
         # A first connection, and a second one that goes on behind its last event.
