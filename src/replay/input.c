@@ -47,7 +47,7 @@ static bool same_origin(const struct input_origin *a, const struct input_origin 
 {
 	__s64 apart = a->wall_minus_boot_ns - b->wall_minus_boot_ns;
 
-	return !strcmp(a->boot_id, b->boot_id) && apart <= slack_ns && apart >= -slack_ns;
+	return !memcmp(a->boot_id, b->boot_id, sizeof(a->boot_id)) && apart <= slack_ns && apart >= -slack_ns;
 }
 
 /* Is the item of another origin than the one before it? */

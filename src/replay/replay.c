@@ -510,6 +510,9 @@ int replay_file(struct replay *r, const char *path, struct input_stats *ret_stat
 		return result;
 	result = feed_all(r, in);
 	input_stats(in, ret_stats);
+	/* Nobody works on after that: what was counted can be read. */
+	if (result)
+		end_boot(r);
 	return result < 0 ? err_wrap(result, "%s", path) : result;
 }
 

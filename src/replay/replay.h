@@ -60,11 +60,12 @@ void replay_free(struct replay *r);
 DEFINE_AUTO(replay)
 /*
  * Replays a file, and says in *ret_stats how much of it could be read, also when it fails. 0; 1 when on_line
- * or on_progress had enough; or an error with a trail.
+ * or on_progress had enough; or an error with a trail. After the last two nothing more can be replayed.
  */
 int replay_file(struct replay *r, const char *path, struct input_stats *ret_stats);
 /* After the last: what is still to come out. As replay_file(). */
 int replay_end(struct replay *r);
+/* When it has ended, in either way. */
 void replay_stats(const struct replay *r, struct replay_stats *ret_stats);
 /* With `count`: the events of a kind that were shown; NULL: those of other schemas. */
 uint64_t replay_count(const struct replay *r, const struct event_kind *kind);
