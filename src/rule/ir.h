@@ -158,7 +158,7 @@ struct ir_field {
 	uint16_t len;
 	/*
 	 * -1: the event that is looked at. Else, in pipes after a sequence or join, events[N]; in a
-	 * stage's condition, the event that stage N took (`as e0`, e0.field).
+	 * stage's condition, the event that stage N took (`as e0`, e0.field): of runs, the newest.
 	 */
 	int16_t event;
 };
