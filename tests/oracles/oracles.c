@@ -3,9 +3,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include "base/err.h"
 #include "base/mem.h"
-#include "base/test.h"
 
 enum { FILE_MAX = 256 << 20 };
 
@@ -79,9 +77,7 @@ const struct json_node *oracle_json(struct oracle *o)
 {
 	const struct json_node *root = NULL;
 
-	if (json_parse(&o->doc, o->text, o->n, &root) < 0)
-		test_fail(T_HERE, "%s", err_trail());
-	return root;
+	return json_parse(&o->doc, o->text, o->n, &root) < 0 ? NULL : root;
 }
 
 const char *oracle_string(const struct json_node *object, const char *name)

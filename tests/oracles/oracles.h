@@ -22,7 +22,7 @@ struct oracle {
 bool oracle_open(struct oracle *o, const char *name);
 /* Another file of the same folder, in the place of the one before. */
 bool oracle_next(struct oracle *o, const char *name);
-/* The text as JSON; NULL and a failed test when it is none. */
+/* The text as JSON; NULL, and a trail, when it is none. */
 const struct json_node *oracle_json(struct oracle *o);
 void oracle_close(struct oracle *o);
 #define auto_oracle __attribute__((cleanup(oracle_close)))
