@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include "base/clock.h"
+#include <time.h>
 #include "base/err.h"
 #include "event/json_event.h"
 #include "predicate/set.h"
@@ -29,6 +29,15 @@ static size_t n_json;
 static struct query *queries[RULES_MAX];
 static size_t n_queries;
 static __u64 sink;
+
+/* CPU time: on a machine that others use, the wall tells of them. */
+static __u64 now_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (__u64)t.tv_sec * 1000000000 + (__u64)t.tv_nsec;
+}
 
 static void report(const char *name, double value, const char *unit)
 {
@@ -74,12 +83,12 @@ static double one(const struct event *ev, const char *text)
 		exit(1);
 	}
 	for (int r = 0; r < ROUNDS; r++) {
-		__u64 began = clock_boot_ns();
+		__u64 began = now_ns();
 		double ns;
 
 		for (int i = 0; i < TIMES; i++)
 			sink += predicate_run(p, &in, s);
-		ns = (double)(clock_boot_ns() - began) / TIMES;
+		ns = (double)(now_ns() - began) / TIMES;
 		best = ns < best ? ns : best;
 	}
 	return best;
@@ -160,7 +169,7 @@ static struct predicate_set *set_of(size_t n_rules, double *ret_ms)
 {
 	AUTO(predicate_set_builder) b = NULL;
 	AUTO(predicate_set) set = NULL;
-	__u64 began = clock_boot_ns();
+	__u64 began = now_ns();
 	uint32_t index;
 
 	if (predicate_set_builder_new(&b) < 0)
@@ -179,7 +188,7 @@ static struct predicate_set *set_of(size_t n_rules, double *ret_ms)
 		err_print(stderr);
 		exit(1);
 	}
-	*ret_ms = (double)(clock_boot_ns() - began) / 1e6;
+	*ret_ms = (double)(now_ns() - began) / 1e6;
 	return take(set);
 }
 
@@ -192,7 +201,7 @@ static double run_over(const struct predicate_set *set, const struct event *even
 	if (predicate_scratch_new(&s) < 0)
 		exit(1);
 	for (int r = 0; r < ROUNDS; r++) {
-		__u64 began = clock_boot_ns();
+		__u64 began = now_ns();
 		size_t times = 0;
 		double ns;
 
@@ -202,7 +211,7 @@ static double run_over(const struct predicate_set *set, const struct event *even
 
 				sink += predicate_set_run(set, &in, s, &list);
 			}
-		ns = (double)(clock_boot_ns() - began) / (double)times;
+		ns = (double)(now_ns() - began) / (double)times;
 		best = ns < best ? ns : best;
 	}
 	return best;

@@ -73,6 +73,14 @@ size_t fold_text(const char *p, size_t n, char *to)
 	const char *end = p + n;
 	char *at = to;
 
+	/* Eight letters at once, while all are ASCII: a carry into the high bit says from 'A' on, and beyond 'Z'. */
+	for (uint64_t w; end - p >= 8; p += 8, at += 8) {
+		memcpy(&w, p, 8);
+		if (w & 0x8080808080808080ULL)
+			break;
+		w |= ((w + 0x3f3f3f3f3f3f3f3fULL) & ~(w + 0x2525252525252525ULL) & 0x8080808080808080ULL) >> 2;
+		memcpy(at, &w, 8);
+	}
 	while (p < end)
 		at += fold_put(fold_code(fold_next(&p, end)), at);
 	return (size_t)(at - to);

@@ -900,6 +900,29 @@ static int find_rows(struct program *p)
 	return 0;
 }
 
+/* Which slot is of a field, for events that tell all that they have. */
+static int index_slots(struct program *p)
+{
+	uint32_t size = 16;
+
+	while (size < 2 * p->n_slots)
+		size *= 2;
+	p->slot_ids = arena_zeroed(&p->arena, size, sizeof(*p->slot_ids));
+	if (!p->slot_ids)
+		return no_memory();
+	p->slot_mask = size - 1;
+	for (uint32_t i = 0; i < p->n_slots; i++) {
+		uint32_t at = vm_slot_hash(p->slots[i].id) & p->slot_mask;
+
+		if (p->slots[i].event >= 0)
+			continue;
+		while (p->slot_ids[at])
+			at = (at + 1) & p->slot_mask;
+		p->slot_ids[at] = i + 1;
+	}
+	return 0;
+}
+
 int program_build(struct program_builder *b, struct program **ret_program)
 {
 	struct program *p = b->p;
@@ -918,6 +941,8 @@ int program_build(struct program_builder *b, struct program **ret_program)
 	p->n_code = n_code;
 	p->n_expr = n_expr;
 	r = p->arena.failed ? no_memory() : find_rows(p);
+	if (r == 0)
+		r = index_slots(p);
 	if (r < 0)
 		return r;
 	/* They belong to the program now. */

@@ -5,7 +5,7 @@
  * An atom is a literal that a field's text must be, begin with, end with or have in it. A clause is a list
  * of atoms of which one must be there for a condition to be true. Each condition is filed under the atoms of
  * its cheapest clause: few atoms, that few other conditions ask for, of which a text tells quickly whether it
- * has them. Atoms are looked for without case, so they may say yes too often, never too rarely.
+ * has them. Where a second clause rules much out too, one atom of each must be there. Atoms are looked for without case, so they may say yes too often, never too rarely.
  */
 #include <string.h>
 #include "base/err.h"
@@ -25,6 +25,7 @@ enum {
 };
 
 #define COST_NONE UINT64_MAX
+#define COST_SURE 1000000ULL /* it is there in all events */
 
 struct atom {
 	uint32_t slot;
@@ -34,7 +35,7 @@ struct atom {
 	uint32_t uses;    /* conditions that have it somewhere */
 	uint32_t last;    /* condition that was counted last, plus 1 */
 	uint32_t n_posts; /* conditions that are filed here */
-	uint32_t *posts;
+	uint32_t *posts; /* condition << 1 | which of its clauses */
 	uint32_t index; /* among those of its field */
 };
 
@@ -62,7 +63,8 @@ struct predicate_set {
 	struct index_field *fields;
 	uint32_t n_fields, n_atoms, n_always;
 	uint32_t *always;
-	struct clause *clauses; /* of each condition; cost COST_NONE: always run */
+	struct clause (*clauses)[2]; /* of each condition; the first has COST_NONE: always run; the second: one is enough */
+	uint8_t *needs;              /* of each: bits of the clauses that must be hit */
 	size_t bytes;
 };
 
@@ -126,6 +128,7 @@ struct analysis {
 	struct map atoms; /* all that any condition has */
 	uint32_t condition;
 	bool counting; /* the first pass: how often is each atom asked for? */
+	uint32_t *uses; /* of each slot: the sum of its atoms' */
 	bool no_memory;
 };
 
@@ -159,6 +162,7 @@ static struct atom *atom_of(struct analysis *an, uint32_t slot, enum multi_where
 	if (an->counting && a->last != an->condition + 1) {
 		a->last = an->condition + 1;
 		a->uses++;
+		an->uses[slot]++;
 	}
 	return a;
 
@@ -167,13 +171,26 @@ no_memory:
 	return NULL;
 }
 
-static uint64_t cost_of(const struct atom *a)
+/*
+ * How often it is there, as far as the rules tell: what they ask of a field most often is also what events have
+ * most often (event.action is "exec"), and a field of which they ask few different things has few different values.
+ * In parts of a million.
+ */
+static uint64_t cost_of(const struct analysis *an, const struct atom *a)
 {
-	uint64_t cost = a->where == MULTI_WHOLE ? 8 : a->where == MULTI_BEGIN ? 12 : a->where == MULTI_END ? 20 : 16;
+	uint64_t cost = COST_SURE * a->uses / (an->uses[a->slot] + 1), looking = 200;
 
-	if (a->where != MULTI_WHOLE)
-		cost += a->text.n < 3 ? 400 : a->text.n < 5 ? 40 : 0;
-	return cost + 4 * (uint64_t)a->uses;
+	/* What so many ask for is there in most events. */
+	if (a->uses > an->set->program->n_entries / 4)
+		cost = COST_SURE;
+	if (a->where == MULTI_BEGIN) {
+		looking = 400;
+		cost += a->text.n > 1 ? 0 : a->text.p[0] == '/' ? COST_SURE : COST_SURE / 20;
+	} else if (a->where != MULTI_WHOLE) {
+		looking = 1000;
+		cost += a->text.n < 3 ? COST_SURE / 2 : a->text.n < 5 ? COST_SURE / 50 : 0;
+	}
+	return cost + looking;
 }
 
 static struct clause no_clause(void)
@@ -190,14 +207,14 @@ static struct clause clause_new(struct analysis *an, uint32_t n)
 	return c.atoms ? c : no_clause();
 }
 
-static void clause_add(struct clause *c, struct atom *a)
+static void clause_add(const struct analysis *an, struct clause *c, struct atom *a)
 {
 	if (!a) {
 		c->cost = COST_NONE;
 		return;
 	}
 	c->atoms[c->n++] = a;
-	c->cost += cost_of(a);
+	c->cost += cost_of(an, a);
 }
 
 static bool slot_of(const struct program *p, const struct ir_node *n, uint32_t *ret_slot)
@@ -280,7 +297,7 @@ static struct clause clause_of_kids(struct analysis *an, const struct query *q, 
 
 		if (k->op != IR_STR)
 			return no_clause();
-		clause_add(&c, n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags)
+		clause_add(an, &c, n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags)
 						: atom_of(an, slot, MULTI_WHOLE, k->str));
 	}
 	return c;
@@ -299,7 +316,7 @@ static struct clause clause_of_call(struct analysis *an, const struct query *q, 
 		return no_clause();
 	c = clause_new(an, 1);
 	if (c.cost != COST_NONE)
-		clause_add(&c, atom_of(an, slot, where, shorten(part->str, where == MULTI_END)));
+		clause_add(an, &c, atom_of(an, slot, where, shorten(part->str, where == MULTI_END)));
 	return c;
 }
 
@@ -373,20 +390,48 @@ static struct clause clause_of(struct analysis *an, const struct query *q, ir_re
 	}
 }
 
-/* The category is one more thing that must be true. */
-static struct clause clause_of_entry(struct analysis *an, const struct vm_entry *e)
+static void keep_best(struct clause best[2], struct clause c)
 {
-	struct clause c = clause_of(an, e->q, e->ref), of_category;
+	if (c.cost < best[0].cost) {
+		best[1] = best[0];
+		best[0] = c;
+	} else if (c.cost < best[1].cost) {
+		best[1] = c;
+	}
+}
+
+/* The two best clauses of what must all be true. */
+static void best_of(struct analysis *an, const struct query *q, ir_ref ref, struct clause best[2])
+{
+	const struct ir_node *n = ir_at(q, ref);
+
+	if (n->op != IR_AND) {
+		keep_best(best, clause_of(an, q, ref));
+		return;
+	}
+	for (uint32_t i = 0; i < n->n; i++)
+		best_of(an, q, n->kid[i], best);
+}
+
+/* The category is one more thing that must be true. */
+static void clauses_of_entry(struct analysis *an, const struct vm_entry *e, struct clause best[2])
+{
 	struct ir_node field = { .op = IR_FIELD, .field = { .id = e->q->category_field, .event = -1 } };
+	struct clause of_category;
 	uint32_t slot;
 
-	if (!e->category || !slot_of(an->set->program, &field, &slot))
-		return c;
-	of_category = clause_new(an, 1);
-	if (of_category.cost != COST_NONE)
-		clause_add(&of_category,
-			   atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }));
-	return of_category.cost < c.cost ? of_category : c;
+	best[0] = best[1] = no_clause();
+	best_of(an, e->q, e->ref, best);
+	if (e->category && slot_of(an->set->program, &field, &slot)) {
+		of_category = clause_new(an, 1);
+		if (of_category.cost != COST_NONE)
+			clause_add(an, &of_category,
+				   atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }));
+		keep_best(best, of_category);
+	}
+	/* A second one that is nearly always hit is not worth the looking. */
+	if (best[1].cost > COST_SURE / 2)
+		best[1] = no_clause();
 }
 
 /* ---- the index -------------------------------------------------------------------------------------------- */
@@ -411,16 +456,18 @@ static int file_conditions(struct predicate_set *set)
 	struct program *p = set->program;
 
 	for (uint32_t i = 0; i < p->n_entries; i++) {
-		if (set->clauses[i].cost == COST_NONE)
+		if (set->clauses[i][0].cost == COST_NONE)
 			set->always[set->n_always++] = i;
-		for (uint32_t k = 0; k < set->clauses[i].n; k++) {
-			struct atom *a = set->clauses[i].atoms[k];
+		set->needs[i] = set->clauses[i][1].cost == COST_NONE ? 1 : 3;
+		for (uint32_t c = 0; c < 2; c++)
+			for (uint32_t k = 0; k < set->clauses[i][c].n; k++) {
+				struct atom *a = set->clauses[i][c].atoms[k];
 
-			if (!a->n_posts++) {
+				if (a->n_posts++)
+					continue;
 				a->index = field_of(set, a->slot)->n++;
 				set->n_atoms++;
 			}
-		}
 	}
 	for (uint32_t f = 0; f < set->n_fields; f++) {
 		struct index_field *field = &set->fields[f];
@@ -430,9 +477,9 @@ static int file_conditions(struct predicate_set *set)
 		if (!field->atoms || !field->parts)
 			return out_of_memory();
 	}
-	for (uint32_t i = 0; i < p->n_entries; i++)
-		for (uint32_t k = 0; k < set->clauses[i].n; k++) {
-			struct atom *a = set->clauses[i].atoms[k];
+	for (uint32_t i = 0; i < 2 * p->n_entries; i++)
+		for (uint32_t k = 0; k < set->clauses[i / 2][i % 2].n; k++) {
+			struct atom *a = set->clauses[i / 2][i % 2].atoms[k];
 
 			if (!a->posts) {
 				a->posts = arena_zeroed(&set->arena, a->n_posts, sizeof(*a->posts));
@@ -491,15 +538,17 @@ static int make_index(struct predicate_set *set)
 	int r;
 
 	set->clauses = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->clauses));
+	set->needs = arena_zeroed(&set->arena, p->n_entries + 1, 1);
 	set->always = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->always));
 	set->fields = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*set->fields));
-	if (!set->clauses || !set->always || !set->fields)
+	an.uses = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*an.uses));
+	if (!set->clauses || !set->needs || !set->always || !set->fields || !an.uses)
 		return out_of_memory();
 	map_init(&an.atoms, ATOMS_MAX, atom_is);
 	for (int pass = 0; pass < 2; pass++) {
 		an.counting = pass == 0;
 		for (an.condition = 0; an.condition < p->n_entries; an.condition++)
-			set->clauses[an.condition] = clause_of_entry(&an, &p->entries[an.condition]);
+			clauses_of_entry(&an, &p->entries[an.condition], set->clauses[an.condition]);
 	}
 	map_free(&an.atoms);
 	/* Without room for the index all conditions could be run always, but then nobody would see how slow that is. */
@@ -531,19 +580,24 @@ int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **
 /* ---- looking up ---------------------------------------------------------------------------------------------- */
 
 struct choosing {
+	const struct predicate_set *set;
 	struct predicate_scratch *s;
 	const struct index_field *field;
 	uint32_t n;
 };
 
-static void choose(struct choosing *c, uint32_t condition)
+/* An atom of a clause was hit. With the last clause that was missing the condition is put on the list. */
+static void choose(struct choosing *c, uint32_t post)
 {
 	struct predicate_scratch *s = c->s;
+	uint32_t condition = post >> 1, was = s->chosen[condition], now;
 
-	if (s->chosen[condition] == s->epoch)
-		return;
-	s->chosen[condition] = s->epoch;
-	s->list[c->n++] = condition;
+	if (was >> 2 != s->epoch)
+		was = s->epoch << 2;
+	now = was | 1U << (post & 1);
+	s->chosen[condition] = now;
+	if (now != was && (now & 3) == c->set->needs[condition])
+		s->list[c->n++] = condition;
 }
 
 static void choose_all_of(struct choosing *c, const struct atom *a)
@@ -638,7 +692,7 @@ static void sort(uint32_t *list, size_t n)
 size_t predicate_set_run(const struct predicate_set *set, const struct predicate_input *in, struct predicate_scratch *s,
 			 const uint32_t **ret_true)
 {
-	struct choosing c = { .s = s };
+	struct choosing c = { .set = set, .s = s };
 	uint32_t *hits;
 	size_t n = 0;
 
@@ -650,7 +704,7 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 		look_up(&c, vm_load(set->program, s, c.field->slot));
 	}
 	for (uint32_t i = 0; i < set->n_always; i++)
-		choose(&c, set->always[i]);
+		s->list[c.n++] = set->always[i];
 	hits = s->list + program_count(set->program);
 	for (uint32_t i = 0; i < c.n; i++)
 		if (program_test(set->program, s->list[i], s) == TRUTH_TRUE)
@@ -677,10 +731,12 @@ void predicate_set_explain(const struct predicate_set *set, uint32_t index, stru
 
 	if (index >= program_count(set->program))
 		return;
-	for (uint32_t i = 0; i < set->clauses[index].n; i++) {
-		const struct atom *a = set->clauses[index].atoms[i];
+	for (uint32_t k = 0; k < 2; k++)
+		for (uint32_t i = 0; i < set->clauses[index][k].n; i++) {
+			const struct atom *a = set->clauses[index][k].atoms[i];
 
-		buf_printf(out, "%s%s %s \"%.*s\"", i ? " or " : "", field_name(set->program->slots[a->slot].id),
-			   words[a->where], (int)a->text.n, a->text.p);
-	}
+			buf_printf(out, "%s%s %s \"%.*s\"", i ? " or " : k ? "; and " : "",
+				   field_name(set->program->slots[a->slot].id), words[a->where], (int)a->text.n,
+				   a->text.p);
+		}
 }

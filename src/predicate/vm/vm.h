@@ -19,6 +19,7 @@ enum {
 	VM_CHOICES_MAX = 16,      /* lists that one expression is about */
 	VM_ARENA_MAX = 256 << 20, /* of one program, without its patterns */
 	VM_CODE_MAX = 1 << 24,
+	VM_ALL_MIN = 8,             /* fields of a program: from here on those of a lens are read all at once */
 	VM_HASHED_MIN = 6, /* texts of a list: from here on they are hashed */
 };
 
@@ -129,6 +130,8 @@ struct program {
 		const char *category;
 	} *entries;
 	struct vm_slot *slots;
+	uint32_t *slot_ids; /* hash table of slots with event -1, by field: slot + 1 */
+	uint32_t slot_mask;
 	struct vm_leaf *leaves;
 	struct vm_instr *code;
 	struct vm_expr_op *expr;
@@ -155,15 +158,21 @@ struct predicate_scratch {
 	struct value *stack;
 	const struct program *program;
 	const struct predicate_input *in;
+	bool has_all; /* all that the lens has was read */
 	const struct field *const *row; /* of the event's kind; NULL: none */
 	struct value vars[RULE_VARIABLES_MAX];
 	size_t var_at[RULE_VARIABLES_MAX];
 	struct arena arena;
 	struct event_scratch room;
-	/* Of sets: predicates to be run, and those that are true; for each the epoch in which it was chosen. */
+	/* Of sets: predicates to be run, and those that are true; for each, epoch << 2 | clauses that were hit. */
 	uint32_t *list, *chosen;
 	uint32_t n_list, n_chosen;
 };
+
+static inline uint32_t vm_slot_hash(field_id id)
+{
+	return id * 0x9e3779b1U >> 16;
+}
 
 /* The value of a slot, for as long as the event is looked at. */
 const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot);
