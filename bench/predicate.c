@@ -56,8 +56,15 @@ static void put(struct ev_str *s, const char *p, size_t n)
 static struct event record(void)
 {
 	rec.exec.head = (struct ev_head) {
-		.time_ns = 123456789012345, .id = EV_EXEC, .len = sizeof(rec), .start_ns = 123456780000000, .pid = 4242,
-		.tid = 4242, .uid = 1000, .gid = 1000, .comm = "cc",
+		.time_ns = 123456789012345,
+		.id = EV_EXEC,
+		.len = sizeof(rec),
+		.start_ns = 123456780000000,
+		.pid = 4242,
+		.tid = 4242,
+		.uid = 1000,
+		.gid = 1000,
+		.comm = "cc",
 	};
 	put(&rec.exec.exe, "/usr/bin/x86_64-linux-gnu-gcc-12", 32);
 	put(&rec.exec.filename, "/usr/bin/cc", 11);

@@ -5,7 +5,8 @@
  * An atom is a literal that a field's text must be, begin with, end with or have in it. A clause is a list
  * of atoms of which one must be there for a condition to be true. Each condition is filed under the atoms of
  * its cheapest clause: few atoms, that few other conditions ask for, of which a text tells quickly whether it
- * has them. Where a second clause rules much out too, one atom of each must be there. Atoms are looked for without case, so they may say yes too often, never too rarely.
+ * has them. Where a second clause rules much out too, one atom of each must be there. Atoms are looked for without
+ * case, so they may say yes too often, never too rarely.
  */
 #include <string.h>
 #include "base/err.h"
@@ -35,8 +36,8 @@ struct atom {
 	uint32_t uses;    /* conditions that have it somewhere */
 	uint32_t last;    /* condition that was counted last, plus 1 */
 	uint32_t n_posts; /* conditions that are filed here */
-	uint32_t *posts; /* condition << 1 | which of its clauses */
-	uint32_t index; /* among those of its field */
+	uint32_t *posts;  /* condition << 1 | which of its clauses */
+	uint32_t index;   /* among those of its field */
 };
 
 struct clause {
@@ -63,8 +64,9 @@ struct predicate_set {
 	struct index_field *fields;
 	uint32_t n_fields, n_atoms, n_always;
 	uint32_t *always;
-	struct clause (*clauses)[2]; /* of each condition; the first has COST_NONE: always run; the second: one is enough */
-	uint8_t *needs;              /* of each: bits of the clauses that must be hit */
+	struct clause (
+		*clauses)[2]; /* of each condition; the first has COST_NONE: always run; the second: one is enough */
+	uint8_t *needs;       /* of each: bits of the clauses that must be hit */
 	size_t bytes;
 };
 
@@ -127,7 +129,7 @@ struct analysis {
 	struct predicate_set *set;
 	struct map atoms; /* all that any condition has */
 	uint32_t condition;
-	bool counting; /* the first pass: how often is each atom asked for? */
+	bool counting;  /* the first pass: how often is each atom asked for? */
 	uint32_t *uses; /* of each slot: the sum of its atoms' */
 	bool no_memory;
 };
@@ -297,8 +299,9 @@ static struct clause clause_of_kids(struct analysis *an, const struct query *q, 
 
 		if (k->op != IR_STR)
 			return no_clause();
-		clause_add(an, &c, n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags)
-						: atom_of(an, slot, MULTI_WHOLE, k->str));
+		clause_add(an, &c,
+			   n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags)
+					    : atom_of(an, slot, MULTI_WHOLE, k->str));
 	}
 	return c;
 }
@@ -735,7 +738,10 @@ void predicate_set_explain(const struct predicate_set *set, uint32_t index, stru
 		for (uint32_t i = 0; i < set->clauses[index][k].n; i++) {
 			const struct atom *a = set->clauses[index][k].atoms[i];
 
-			buf_printf(out, "%s%s %s \"%.*s\"", i ? " or " : k ? "; and " : "",
+			buf_printf(out, "%s%s %s \"%.*s\"",
+				   i   ? " or "
+				   : k ? "; and "
+				       : "",
 				   field_name(set->program->slots[a->slot].id), words[a->where], (int)a->text.n,
 				   a->text.p);
 		}

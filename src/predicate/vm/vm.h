@@ -19,7 +19,7 @@ enum {
 	VM_CHOICES_MAX = 16,      /* lists that one expression is about */
 	VM_ARENA_MAX = 256 << 20, /* of one program, without its patterns */
 	VM_CODE_MAX = 1 << 24,
-	VM_ALL_MIN = 8,             /* fields of a program: from here on those of a lens are read all at once */
+	VM_ALL_MIN = 8,    /* fields of a program: from here on those of a lens are read all at once */
 	VM_HASHED_MIN = 6, /* texts of a list: from here on they are hashed */
 };
 
@@ -158,7 +158,7 @@ struct predicate_scratch {
 	struct value *stack;
 	const struct program *program;
 	const struct predicate_input *in;
-	bool has_all; /* all that the lens has was read */
+	bool has_all;                   /* all that the lens has was read */
 	const struct field *const *row; /* of the event's kind; NULL: none */
 	struct value vars[RULE_VARIABLES_MAX];
 	size_t var_at[RULE_VARIABLES_MAX];
