@@ -16,6 +16,9 @@ static void run(struct rig *r, const uint8_t *data, size_t size, size_t step)
 		abort();
 	for (size_t at = 0; at < size && !r->over; at += step)
 		rig_feed(r, (const char *)data + at, size - at < step ? size - at : step);
+	/* Streams that had nothing to say for once end, so that what stands behind them is read. */
+	for (int i = 0; i < 16 && !r->over; i++)
+		rig_run(r);
 	if (!r->over) {
 		conn_eof(&r->conn);
 		rig_run(r);
