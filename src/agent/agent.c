@@ -400,7 +400,8 @@ static int open_pipeline(struct agent *a)
 {
 	const struct settings_bus *bus = config_section(a->config, "bus");
 	const struct settings_raw *raw = config_section(a->config, "raw");
-	const struct pipeline_options options = {
+	struct pipeline_engine engines[PIPELINE_ENGINES_MAX];
+	struct pipeline_options options = {
 		.bus = { .shards = bus->shards,
 			 .queue_bytes = bus->queue,
 			 .wait_ns = bus->wait_ns,
@@ -408,8 +409,16 @@ static int open_pipeline(struct agent *a)
 		.context = { .limits = *(const struct context_limits *)config_section(a->config, "context"),
 			     .core = a->core },
 		.raw_ring_bytes = raw->ring ? settings_ring_bytes(raw->ring, SETTINGS_RAW_RING_MIN) : 0,
+		.engines = engines,
 	};
 
+	for (; options.n_engines < PIPELINE_ENGINES_MAX && engine_table[options.n_engines]; options.n_engines++) {
+		const struct engine *engine = engine_table[options.n_engines];
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "engines.%s", engine->name);
+		engines[options.n_engines] = (struct pipeline_engine) { engine, config_section(a->config, path) };
+	}
 	return pipeline_open(a->core, &options, &a->pipeline);
 }
 

@@ -5,14 +5,12 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/json.h"
-#include "engines/engine.h"
-
-enum { ENGINES_MAX = 64 };
 
 /* One engine's state on one shard. */
 struct running_engine {
 	const struct engine *engine;
 	void *state;
+	_Atomic __u64 findings;
 };
 
 /* Something to do on the reader's thread; stands on the stack of who waits for it. */
@@ -30,8 +28,9 @@ struct pipeline {
 	struct bus *bus;
 	struct reader *reader;
 	struct streams *streams;
-	struct running_engine (*engines)[ENGINES_MAX]; /* a row a shard */
+	struct running_engine (*engines)[PIPELINE_ENGINES_MAX]; /* a row a shard */
 	size_t n_engines;
+	unsigned n_shards;
 	bool seed_is_exact;
 	/* The context is the reader's alone, so it leaves a copy of its books here. */
 	pthread_mutex_t stats_lock;
@@ -160,6 +159,15 @@ static void on_time(void *ctx, unsigned shard, __u64 now_ns)
 	}
 }
 
+/* One shard's thread at a time counts for an engine; others read. */
+static void on_finding(void *ctx, const struct finding *finding)
+{
+	struct running_engine *e = ctx;
+
+	(void)finding;
+	atomic_fetch_add_explicit(&e->findings, 1, memory_order_relaxed);
+}
+
 static void release(void *held)
 {
 	process_unref(held);
@@ -224,6 +232,39 @@ int pipeline_known(struct pipeline *p, struct buf *out, __u64 *ret_cursor)
 
 /* ---- opening and closing --------------------------------------------------------------------------- */
 
+static int open_engines(struct pipeline *p, const struct pipeline_options *options)
+{
+	p->n_shards = options->bus.shards;
+	p->engines = calloc(p->n_shards, sizeof(*p->engines));
+	if (!p->engines)
+		return err_new(-ENOMEM, "no memory for the engines");
+	if (options->n_engines > PIPELINE_ENGINES_MAX)
+		return err_new(-E2BIG, "%zu engines: at most %d are possible", options->n_engines,
+			       PIPELINE_ENGINES_MAX);
+	p->n_engines = options->n_engines;
+	for (unsigned shard = 0; shard < p->n_shards; shard++)
+		for (size_t i = 0; i < p->n_engines; i++) {
+			struct running_engine *e = &p->engines[shard][i];
+			const struct engine_sink sink = { on_finding, e };
+			int r;
+
+			e->engine = options->engines[i].engine;
+			r = e->engine->open(&e->state, shard, options->engines[i].options, &sink);
+			if (r < 0)
+				return err_wrap(r, "start the engine %s", e->engine->name);
+		}
+	return 0;
+}
+
+static void close_engines(struct pipeline *p)
+{
+	for (unsigned shard = 0; p->engines && shard < p->n_shards; shard++)
+		for (size_t i = 0; i < p->n_engines; i++)
+			if (p->engines[shard][i].state)
+				p->engines[shard][i].engine->close(p->engines[shard][i].state);
+	free(p->engines);
+}
+
 int pipeline_open(const struct bpf_core *core, const struct pipeline_options *options, struct pipeline **ret_pipeline)
 {
 	AUTO(pipeline) p = calloc(1, sizeof(*p));
@@ -251,9 +292,9 @@ int pipeline_open(const struct bpf_core *core, const struct pipeline_options *op
 	r = streams_open(p->context, &p->streams);
 	if (r < 0)
 		return r;
-	p->engines = calloc(options->bus.shards, sizeof(*p->engines));
-	if (!p->engines)
-		return err_new(-ENOMEM, "no memory for the engines");
+	r = open_engines(p, options);
+	if (r < 0)
+		return r;
 	r = bus_open(&options->bus, &consumer, &p->bus);
 	if (r < 0)
 		return err_wrap(r, "open the bus");
@@ -283,10 +324,10 @@ void pipeline_free(struct pipeline *p)
 		return;
 	reader_free(p->reader);
 	bus_free(p->bus);
+	close_engines(p);
 	streams_free(p->streams);
 	context_free(p->context);
 	raw_ring_free(p->raw);
-	free(p->engines);
 	(void)pthread_cond_destroy(&p->answered);
 	(void)pthread_mutex_destroy(&p->ask_lock);
 	(void)pthread_mutex_destroy(&p->stats_lock);
@@ -388,6 +429,20 @@ static void bus_status(struct pipeline *p, struct buf *out)
 		   c.lost[EV_NORMAL], c.lost[EV_BULK], c.lost[EV_PACKET]);
 }
 
+static void engines_status(struct pipeline *p, struct buf *out)
+{
+	buf_str(out, ",\"engines\":[");
+	for (size_t i = 0; i < p->n_engines; i++) {
+		unsigned long long findings = 0;
+
+		for (unsigned shard = 0; shard < p->n_shards; shard++)
+			findings += atomic_load_explicit(&p->engines[shard][i].findings, memory_order_relaxed);
+		buf_printf(out, "%s{\"name\":\"%s\",\"findings\":%llu}", i ? "," : "", p->engines[0][i].engine->name,
+			   findings);
+	}
+	buf_char(out, ']');
+}
+
 static void context_status(struct pipeline *p, struct buf *out)
 {
 	struct context_stats stats;
@@ -410,5 +465,6 @@ void pipeline_status(struct pipeline *p, struct buf *out)
 	reader_status(p, out);
 	raw_status(p, out);
 	bus_status(p, out);
+	engines_status(p, out);
 	context_status(p, out);
 }

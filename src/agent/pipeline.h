@@ -14,11 +14,21 @@
 #include "bus/bus.h"
 #include "bus/raw_ring.h"
 #include "context/context.h"
+#include "engines/engine.h"
+
+enum { PIPELINE_ENGINES_MAX = 64 };
+/* An engine, and its options as they were read. */
+struct pipeline_engine {
+	const struct engine *engine;
+	const void *options;
+};
 
 struct pipeline_options {
 	struct bus_options bus;
 	struct context_options context; /* its `learned` is the pipeline's */
 	size_t raw_ring_bytes;          /* 0: no raw ring */
+	const struct pipeline_engine *engines;
+	size_t n_engines;
 };
 
 struct pipeline;
@@ -53,7 +63,7 @@ enum { PIPELINE_KNOWN_MAX = 512 << 20 };
 int pipeline_known(struct pipeline *p, struct buf *out, __u64 *ret_cursor);
 /* Are older processes known exactly, or (without an iterator in the kernel) to 10 ms? */
 bool pipeline_seed_is_exact(const struct pipeline *p);
-/* The "rings", "reader", "raw", "bus" and "context" members of the status answer. */
+/* The "rings", "reader", "raw", "bus", "engines" and "context" members of the status answer. */
 void pipeline_status(struct pipeline *p, struct buf *out);
 
 /* For tests and benchmarks: what the reader does with one record and at the end of a batch. */

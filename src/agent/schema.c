@@ -99,12 +99,12 @@ static bool add_engines(void)
 	bool good = !engine_table[0] || add("", "engines", &all);
 
 	for (const struct engine *const *e = engine_table; *e; e++) {
+		/* Opened with the pipeline: their changes wait for the next start. */
 		const struct config_section one = {
 			.summary = (*e)->summary,
 			.rows = (*e)->options,
 			.n_rows = (*e)->n_options,
 			.size = (*e)->options_size,
-			.can_disable = true,
 		};
 
 		good &= add("engines", (*e)->name, &one);

@@ -117,6 +117,9 @@ struct context_view {
 struct event context_event_of(const struct context *ctx, const struct process *p, const struct ev_head *rec,
 			      const struct event_kind *kind, struct context_view *view);
 
+/* The view of an event that context_event_of() made; NULL: another made it. */
+const struct context_view *context_view_of(const struct event *ev);
+
 /* The same on the reader's thread, just after context_apply(). */
 struct event context_event(struct context *ctx, const struct ev_head *rec, const struct event_kind *kind,
 			   struct context_view *view);

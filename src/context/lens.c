@@ -319,6 +319,11 @@ struct event context_event_of(const struct context *ctx, const struct process *p
 	return (struct event) { .rec = rec, .kind = kind, .lens = &lens, .subject = view };
 }
 
+const struct context_view *context_view_of(const struct event *ev)
+{
+	return ev->lens == &lens && ev->rec ? ev->subject : NULL;
+}
+
 struct event context_event(struct context *ctx, const struct ev_head *rec, const struct event_kind *kind,
 			   struct context_view *view)
 {

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * detect - runs rules over the events of the bus: single events, and sequences of them.
+ *
+ * See detect.md: which rules run on the shards, which in one place, and in what order.
+ */
+#include <errno.h>
+#include <string.h>
+#include "base/clock.h"
+#include "base/err.h"
+#include "engines/detect/house.h"
+
+enum { SCOUT_BYTES = 1 << 18 };
+
+struct detect_options {
+	char *rules;
+	uint64_t memory;
+	uint32_t keys_per_rule, keys_per_entity;
+};
+
+static const struct option options[] = {
+	OPTION(detect_options, rules, OPT_PATH, "", "file of rules: a line of JSON each, with id, query and severity"),
+	OPTION(detect_options, memory, OPT_BYTES, "32MiB",
+	       "state of sequences, and as much again for the events that they hold; of each shard, and once for all "
+	       "of them",
+	       .min = 1 << 20, .max = 1ULL << 36),
+	OPTION(detect_options, keys_per_rule, OPT_U32, "100000",
+	       "join keys that one rule may follow at once, on one shard", .min = 1, .max = 1 << 28),
+	OPTION(detect_options, keys_per_entity, OPT_U32, "10000",
+	       "join keys that all rules may follow at once for one entity (a service, a container, a login)", .min = 1,
+	       .max = 1 << 28),
+};
+
+/* Of one shard. */
+struct detect {
+	unsigned shard;
+	struct engine_sink sink;
+	struct house *house;
+	struct kept kept;
+	struct teller teller;
+	struct runner *runner; /* of the rules that need no other shard; NULL: there are none */
+	struct runner *scout;  /* knows what the house's rules look at; NULL: it has none */
+	field_id timestamp;
+};
+
+static void detect_close(void *state)
+{
+	struct detect *d = state;
+
+	if (!d)
+		return;
+	runner_free(d->runner);
+	runner_free(d->scout);
+	teller_close(&d->teller);
+	kept_close(&d->kept);
+	if (d->house)
+		house_leave(d->house, d->shard);
+	free(d);
+}
+
+static void scout_put(void *ctx, const struct runner_match *m)
+{
+	(void)ctx;
+	(void)m;
+}
+
+static int open_runners(struct detect *d, const struct detect_options *o)
+{
+	const struct runner_options runner = { .memory = o->memory,
+					       .per_rule = o->keys_per_rule,
+					       .per_entity = o->keys_per_entity,
+					       .keeper = house_keeper(&d->kept),
+					       .as_they_come = true };
+	const struct runner_options scout = { .memory = SCOUT_BYTES };
+	const struct runner_sink put = { teller_put, &d->teller }, none = { scout_put, NULL };
+	const struct rules *rules = d->house->rules;
+	int r = kept_open(&d->kept, o->memory);
+
+	if (r == 0)
+		r = teller_open(&d->teller, &d->kept, &rules->local);
+	d->teller.sink = &d->sink;
+	if (r == 0 && rules->local.set)
+		r = runner_open(rules->local.set, &runner, &put, &d->runner);
+	if (r == 0 && rules->shared.set)
+		r = runner_open(rules->shared.set, &scout, &none, &d->scout);
+	return r;
+}
+
+static int detect_open(void **ret_state, unsigned shard, const void *opts, const struct engine_sink *sink)
+{
+	const struct detect_options *o = opts;
+	const struct house_options house = { o->memory, o->keys_per_rule, o->keys_per_entity };
+	struct detect *d = calloc(1, sizeof(*d));
+	int r;
+
+	if (!d)
+		return err_new(-ENOMEM, "no memory for detect");
+	d->shard = shard;
+	d->sink = *sink;
+	d->timestamp = field_intern("@timestamp", 10);
+	r = house_join(o, shard, &house, o->rules, &d->house);
+	if (r == 0)
+		r = open_runners(d, o);
+	if (r < 0) {
+		detect_close(d);
+		return r;
+	}
+	*ret_state = d;
+	return 0;
+}
+
+/* On the clock of records: since boot. */
+static int64_t time_of(const struct detect *d, const struct event *ev)
+{
+	struct value v;
+	int64_t ns;
+
+	if (ev->rec)
+		return (int64_t)ev->rec->time_ns;
+	if (!event_get(ev, d->timestamp, NULL, &v))
+		return INT64_MIN;
+	if (v.type == VALUE_STR && clock_parse(v.s.p, v.s.n, &ns))
+		return ns - event_clock();
+	/* Milliseconds, as Elasticsearch counts them. */
+	if (v.type == VALUE_INT && v.i < INT64_MAX / (int64_t)NS_PER_MS && v.i > INT64_MIN / (int64_t)NS_PER_MS)
+		return v.i * (int64_t)NS_PER_MS - event_clock();
+	return INT64_MIN;
+}
+
+static void detect_event(void *state, const struct event *ev)
+{
+	struct detect *d = state;
+	const struct context_view *view = context_view_of(ev);
+	const uint64_t entity = view && view->process ? view->process->entity : 0;
+	const int64_t now_ns = time_of(d, ev);
+
+	if (d->runner) {
+		d->teller.current = ev;
+		runner_event(d->runner, &(struct runner_event) { .event = ev, .time_ns = now_ns, .entity = entity });
+		d->teller.current = NULL;
+	}
+	if (d->scout && runner_concerns(d->scout, ev))
+		house_put(d->house, ev, now_ns, entity);
+}
+
+static void detect_time(void *state, __u64 now_ns)
+{
+	struct detect *d = state;
+
+	if (d->runner)
+		runner_time(d->runner, (int64_t)now_ns);
+	house_time(d->house, d->shard, (int64_t)now_ns, &d->sink);
+}
+
+const struct engine engine_detect = {
+	.name = "detect",
+	.summary = "rules on single events and on sequences of them",
+	.options = options,
+	.n_options = countof(options),
+	.options_size = sizeof(struct detect_options),
+	.open = detect_open,
+	.on_event = detect_event,
+	.on_time = detect_time,
+	.close = detect_close,
+};

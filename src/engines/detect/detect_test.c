@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include <stdlib.h>
+#include <unistd.h>
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/test.h"
+#include "engines/detect/house.h"
+#include "sensors/process/process.event.h"
+
+extern const struct engine engine_detect;
+
+enum { SHARDS_MAX = 4, LINES_MAX = 4096, TEXT = 1 << 18, STREAM = 400, MS = 1000000 };
+
+/* ---- engines on some shards, and what they say --------------------------------------------------------------------
+ */
+
+/* A line, and when it was told: with which event, or with which mark of time. */
+struct line {
+	uint64_t when;
+	char text[160];
+};
+
+struct rig {
+	char path[64];
+	void *options;
+	void *shard[SHARDS_MAX];
+	unsigned n_shards;
+	uint64_t when;
+	struct line *line;
+	size_t n;
+	struct json_event json;
+};
+
+static uint64_t id_of(const struct event *ev)
+{
+	struct value v;
+
+	return event_get(ev, field_find("n", 1), NULL, &v) && v.type == VALUE_INT ? (uint64_t)v.i : 9999;
+}
+
+static void put(void *ctx, const struct finding *f)
+{
+	struct rig *rig = ctx;
+	struct line *l;
+	size_t at;
+
+	require(rig->n < LINES_MAX);
+	l = &rig->line[rig->n++];
+	l->when = rig->when;
+	at = (size_t)snprintf(l->text, sizeof(l->text), "%s/%u", f->rule, f->severity);
+	for (size_t i = 0; i < f->n_events; i++) {
+		struct event ev;
+
+		if (f->event_at(f, i, &ev))
+			at += (size_t)snprintf(l->text + at, sizeof(l->text) - at, " %llu",
+					       (unsigned long long)id_of(&ev));
+		else
+			at += (size_t)snprintf(l->text + at, sizeof(l->text) - at, " -");
+	}
+	check(f->event);
+	check(f->n_keys <= 2);
+}
+
+static bool write_rules(struct rig *rig, const char *text)
+{
+	auto_close int fd = -1;
+
+	(void)snprintf(rig->path, sizeof(rig->path), "/tmp/shrike-rules-XXXXXX");
+	fd = mkstemp(rig->path);
+	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
+}
+
+static int rig_open(struct rig *rig, const char *rules, unsigned shards)
+{
+	const struct engine_sink sink = { put, rig };
+	int r = 0;
+
+	*rig = (struct rig) { .n_shards = shards };
+	json_event_init(&rig->json, false);
+	rig->line = calloc(LINES_MAX, sizeof(*rig->line));
+	rig->options = calloc(1, engine_detect.options_size);
+	if (!rig->line || !rig->options || !write_rules(rig, rules))
+		return -ENOMEM;
+	(void)field_intern("n", 1);
+	r = option_defaults(engine_detect.options, engine_detect.n_options, rig->options);
+	for (size_t i = 0; r == 0 && i < engine_detect.n_options; i++)
+		if (engine_detect.options[i].type == OPT_PATH)
+			r = option_set(&engine_detect.options[i], rig->path, rig->options);
+	for (unsigned i = 0; r == 0 && i < shards; i++)
+		r = engine_detect.open(&rig->shard[i], i, rig->options, &sink);
+	return r;
+}
+
+static void rig_close(struct rig *rig)
+{
+	for (unsigned i = 0; i < SHARDS_MAX; i++)
+		if (rig->shard[i])
+			engine_detect.close(rig->shard[i]);
+	if (rig->options)
+		options_clear(engine_detect.options, engine_detect.n_options, rig->options);
+	free(rig->options);
+	free(rig->line);
+	json_event_free(&rig->json);
+	if (*rig->path)
+		(void)unlink(rig->path);
+}
+#define auto_rig __attribute__((cleanup(rig_close)))
+
+/* An event of a process; those of one process come to one shard. */
+static void feed(struct rig *rig, unsigned n, unsigned ms, unsigned process, const char *rest)
+{
+	char json[512];
+	struct event ev;
+	size_t len = (size_t)snprintf(json, sizeof(json),
+				      "{\"n\":%u,\"@timestamp\":%u,\"process\":{\"entity_id\":\"p%u\"},%s}", n, ms,
+				      process, rest);
+
+	require_ok(json_event_parse(&rig->json, json, len));
+	ev = json_event_as_event(&rig->json);
+	rig->when = n;
+	engine_detect.on_event(rig->shard[process % rig->n_shards], &ev);
+}
+
+static void tell_time(struct rig *rig, unsigned ms)
+{
+	rig->when = 1000000 + ms;
+	for (unsigned i = 0; i < rig->n_shards; i++)
+		engine_detect.on_time(rig->shard[i], (__u64)ms * MS);
+}
+
+static int by_when(const void *a, const void *b)
+{
+	const struct line *la = a, *lb = b;
+
+	return la->when != lb->when ? (la->when < lb->when ? -1 : 1) : strcmp(la->text, lb->text);
+}
+
+static void write_lines(struct rig *rig, struct buf *out)
+{
+	qsort(rig->line, rig->n, sizeof(*rig->line), by_when);
+	for (size_t i = 0; i < rig->n; i++)
+		buf_printf(out, "%s%s", i ? "; " : "", rig->line[i].text);
+}
+
+static const char proc[] = "\"event\":{\"category\":\"process\"}";
+static const char file[] = "\"event\":{\"category\":\"file\"}";
+
+/* ---- what it finds
+ * ------------------------------------------------------------------------------------------------------ */
+
+TEST(findings_name_their_rule_and_all_their_events)
+{
+	static const struct {
+		const char *name, *rules, *want;
+	} rows[] = {
+		{ "one event", "{\"id\":\"r\",\"query\":\"file where true\",\"severity\":70}\n", "r/70 2; r/70 4" },
+		{ "the usual severity", "{\"id\":\"r\",\"query\":\"file where n == 2\"}\n", "r/50 2" },
+		{ "a sequence in one process",
+		  "{\"id\":\"r\",\"query\":\"sequence by process.entity_id [process where true] [file where true]\"}\n",
+		  "r/50 0 2" },
+		{ "a sequence over processes",
+		  "{\"id\":\"r\",\"query\":\"sequence [process where n == 0] [file where n == 4]\"}\n", "r/50 0 4" },
+		{ "what must be missing",
+		  "{\"id\":\"r\",\"query\":\"sequence by process.entity_id with maxspan=3s [file where true] ![any "
+		  "where n == 9]\"}\n",
+		  "r/50 2 -; r/50 4 -" },
+		{ "several, and an empty line",
+		  "{\"id\":\"a\",\"query\":\"file where n == 2\"}\n\n{\"id\":\"b\",\"query\":\"any where n == 2\"}\n",
+		  "a/50 2; b/50 2" },
+		{ "none", "", "" },
+	};
+
+	event_clock_set(0);
+	for_each_row (r, rows) {
+		auto_rig struct rig rig = { 0 };
+		auto_buf struct buf got = { .max = TEXT };
+
+		require_ok(rig_open(&rig, r->rules, 2));
+		feed(&rig, 0, 1000, 1, proc);
+		feed(&rig, 1, 2000, 2, proc);
+		feed(&rig, 2, 3000, 1, file);
+		feed(&rig, 4, 4000, 3, file);
+		tell_time(&rig, 60000);
+		write_lines(&rig, &got);
+		check_str(buf_text(&got), r->want);
+	}
+}
+
+/* A rule over processes is run when no shard has anything older, and not before. */
+TEST(rules_over_all_shards_wait_for_the_slowest)
+{
+	auto_rig struct rig rig = { 0 };
+
+	event_clock_set(0);
+	require_ok(rig_open(&rig, "{\"id\":\"r\",\"query\":\"sequence [process where true] [file where true]\"}\n", 2));
+	feed(&rig, 1, 2000, 1, file);
+	engine_detect.on_time(rig.shard[1], 5000ULL * MS);
+	check_int(rig.n, 0);
+	feed(&rig, 0, 1000, 2, proc);
+	engine_detect.on_time(rig.shard[0], 1500ULL * MS);
+	check_int(rig.n, 0);
+	engine_detect.on_time(rig.shard[0], 2001ULL * MS);
+	check_int(rig.n, 1);
+	check_str(rig.line[0].text, "r/50 0 1");
+}
+
+static const char many_rules[] =
+	"{\"id\":\"single\",\"query\":\"file where k == 1\"}\n"
+	"{\"id\":\"local\",\"query\":\"sequence by process.entity_id with maxspan=200ms [process where true] [file "
+	"where k == 2]\"}\n"
+	"{\"id\":\"local-missing\",\"query\":\"sequence by process.entity_id with maxspan=50ms [file where k == 1] "
+	"![process where true]\"}\n"
+	"{\"id\":\"both-missing\",\"query\":\"sequence by process.entity_id with maxspan=50ms ![file where k == 0] "
+	"[file where k == 1] "
+	"![process where k == 1]\"}\n"
+	"{\"id\":\"over\",\"query\":\"sequence by k with maxspan=100ms [process where true] [file where true] [process "
+	"where true]\"}\n"
+	"{\"id\":\"over-missing\",\"query\":\"sequence by k with maxspan=60ms [process where true] ![file where "
+	"true]\"}\n"
+	"{\"id\":\"over-until\",\"query\":\"sequence by k [process where true] [file where true] until [file where k "
+	"== 3]\"}\n";
+
+static void run_stream(uint64_t seed, unsigned shards, struct buf *out)
+{
+	auto_rig struct rig rig = { 0 };
+	unsigned ms = 1000, mark = 1000;
+
+	require_ok(rig_open(&rig, many_rules, shards));
+	for (unsigned i = 0; i < STREAM; i++) {
+		uint64_t h = hash_u64(i, seed);
+		char rest[128];
+
+		ms += (unsigned)(h >> 8) % 12;
+		/* Marks stand at the same times, whatever the number of shards. */
+		for (; mark + 20 <= ms; mark += 20)
+			tell_time(&rig, mark + 20);
+		(void)snprintf(rest, sizeof(rest), "\"k\":%u,\"event\":{\"category\":\"%s\"}", (unsigned)(h >> 16) % 4,
+			       h >> 32 & 1 ? "process" : "file");
+		feed(&rig, i, ms, (unsigned)(h >> 40) % 7, rest);
+	}
+	tell_time(&rig, ms + 1000);
+	write_lines(&rig, out);
+}
+
+TEST(what_is_found_does_not_depend_on_the_number_of_shards)
+{
+	event_clock_set(0);
+	for (uint64_t seed = 1; seed <= 20; seed++) {
+		auto_buf struct buf one = { .max = TEXT }, more = { .max = TEXT };
+
+		run_stream(seed, 1, &one);
+		check(one.len > 1000);
+		for (unsigned shards = 2; shards <= SHARDS_MAX; shards++) {
+			buf_clear(&more);
+			run_stream(seed, shards, &more);
+			check(strcmp(buf_text(&one), buf_text(&more)) == 0);
+		}
+	}
+}
+
+/* ---- typed records
+ * ---------------------------------------------------------------------------------------------------- */
+
+TEST(records_are_kept_with_the_process_that_they_had)
+{
+	static const char cwd[] = "/there";
+	AUTO(context) ctx = NULL;
+	AUTO(kept_room) room = NULL;
+	struct context_options options = { .offline = true,
+					   .boot_id = "01234567-89ab-cdef-0123-456789abcdef",
+					   .limits = { .processes = 64, .cgroups = 16, .memory = 1 << 20 } };
+	_Alignas(8) struct {
+		struct ev_exec e;
+		char text[16];
+	} rec = { .e = { .head = { .time_ns = 77,
+				   .id = EV_EXEC,
+				   .len = sizeof(rec),
+				   .pid = 5,
+				   .tid = 5,
+				   .start_ns = 70 } } };
+	struct context_view view;
+	struct kept kept;
+	struct event ev, back;
+	uint64_t handle;
+	struct value v;
+
+	(void)cwd;
+	require_ok(context_open(&options, &ctx));
+	require_ok(kept_open(&kept, 1 << 16));
+	require_ok(kept_room_new(&room));
+	(void)context_apply(ctx, &rec.e.head);
+	ev = context_event(ctx, &rec.e.head, event_kind_of(EV_EXEC), &view);
+	check(context_view_of(&ev) == &view);
+	handle = kept_put(&kept, &ev);
+	check(handle);
+	kept_share(&kept, handle);
+	kept_drop(&kept, handle);
+	require(kept_get(&kept, handle, room, &back));
+	check(back.rec != ev.rec);
+	check_int(memcmp(back.rec, ev.rec, ev.rec->len), 0);
+	check(event_get(&back, field_intern("process.entity_id", 17), NULL, &v) && v.type == VALUE_STR);
+	kept_drop(&kept, handle);
+	check_int(kept.cells.in_use, 0);
+	kept_close(&kept);
+}
+
+TEST(what_is_kept_is_bounded)
+{
+	auto_json_event struct json_event json;
+	static const char line[] = "{\"n\":1,\"k\":\"some text that takes a cell or two and is copied\"}";
+	struct kept kept;
+	struct event ev;
+	unsigned n = 0;
+
+	json_event_init(&json, false);
+	require_ok(json_event_parse(&json, line, sizeof(line) - 1));
+	ev = json_event_as_event(&json);
+	require_ok(kept_open(&kept, 100 * CELL_SIZE));
+	while (n < 1000 && kept_put(&kept, &ev))
+		n++;
+	check(n > 10 && n < 50);
+	kept_close(&kept);
+}
+
+/* ---- rules
+ * ------------------------------------------------------------------------------------------------------------ */
+
+TEST(a_file_of_rules_that_is_wrong_is_refused_and_says_where)
+{
+	static const struct {
+		const char *name, *text, *want;
+	} rows[] = {
+		{ "no JSON", "{\"id\":\"a\",\"query\":\"any where true\"}\n{", "F:2" },
+		{ "no id", "{\"query\":\"any where true\"}", "\"id\" is to be" },
+		{ "an empty id", "{\"id\":\"\",\"query\":\"any where true\"}", "\"id\" is to be" },
+		{ "no query", "{\"id\":\"a\"}", "\"query\" is to be" },
+		{ "a severity of 0", "{\"id\":\"a\",\"query\":\"any where true\",\"severity\":0}", "1 to 100" },
+		{ "a severity of 101", "{\"id\":\"a\",\"query\":\"any where true\",\"severity\":101}", "1 to 100" },
+		{ "twice", "{\"id\":\"a\",\"query\":\"any where true\"}\n{\"id\":\"a\",\"query\":\"any where true\"}",
+		  "already" },
+		{ "a query that is none", "{\"id\":\"a\",\"query\":\"any were true\"}", "a:1:" },
+		{ "a sample", "{\"id\":\"a\",\"query\":\"sample by k [any where true] [any where true]\"}", "never" },
+	};
+
+	for_each_row (r, rows) {
+		AUTO(rules) rules = NULL;
+
+		check(rules_read("F", r->text, strlen(r->text), &rules) < 0);
+		check_has(err_trail(), r->want);
+		check(!rules);
+	}
+}
+
+TEST(rules_run_on_the_shards_only_when_one_shard_sees_all)
+{
+	static const struct {
+		const char *name, *query;
+		bool want;
+	} rows[] = {
+		{ "one event", "any where true", true },
+		{ "by the process", "sequence by process.entity_id [any where true] [any where true]", true },
+		{ "by it and more", "sequence by user.id, process.entity_id [any where true] [any where true]", true },
+		{ "by it at each stage",
+		  "sequence [any where true] by process.entity_id [any where true] by process.entity_id", true },
+		{ "parent and child",
+		  "sequence [any where true] by process.entity_id [any where true] by process.parent.entity_id",
+		  false },
+		{ "an optional one", "sequence by ?process.entity_id [any where true] [any where true]", false },
+		{ "by something else", "sequence by user.id [any where true] [any where true]", false },
+		{ "by nothing", "sequence [any where true] [any where true]", false },
+		{ "until by another",
+		  "sequence [any where true] by process.entity_id [any where true] by process.entity_id "
+		  "until [any where true] by process.parent.entity_id",
+		  false },
+		{ "descendants", "any where descendant of [any where true]", false },
+		{ "a pipe counts over all", "any where true | head 1", false },
+	};
+
+	for_each_row (r, rows) {
+		char text[512];
+		AUTO(rules) rules = NULL;
+
+		(void)snprintf(text, sizeof(text), "{\"id\":\"a\",\"query\":\"%s\"}", r->query);
+		require_ok(rules_read("F", text, strlen(text), &rules));
+		check_int(rules->local.n, r->want);
+		check_int(rules->shared.n, !r->want);
+	}
+}

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "engines/detect/house.h"
+#include <errno.h>
+#include <string.h>
+#include "base/err.h"
+#include "base/hash.h"
+
+/* Of an event's bytes: the same in every run, for it decides an order. */
+static const uint64_t content_seed = 0x686f757365ULL;
+
+static pthread_mutex_t houses_lock = PTHREAD_MUTEX_INITIALIZER;
+static struct house *houses;
+
+/* ---- telling ------------------------------------------------------------------------------------------------------
+ */
+
+struct told {
+	struct teller *teller;
+	const struct runner_match *match;
+};
+
+static bool event_of(struct teller *t, const struct runner_slot *slot, struct kept_room *room, struct event *ret_event)
+{
+	if (slot->missing)
+		return false;
+	if (slot->is_current && t->current) {
+		*ret_event = *t->current;
+		return true;
+	}
+	return kept_get(t->kept, slot->handle, room, ret_event);
+}
+
+static bool event_at(const struct finding *f, size_t i, struct event *ret_event)
+{
+	const struct told *told = f->events;
+
+	return i < f->n_events && event_of(told->teller, &told->match->slots[i], told->teller->room, ret_event);
+}
+
+void teller_put(void *ctx, const struct runner_match *m)
+{
+	struct teller *t = ctx;
+	const struct told told = { t, m };
+	struct finding f = { .rule = m->query->id,
+			     .severity = t->part->severity[m->rule],
+			     .time_ns = (__u64)m->end_ns,
+			     .event = t->current,
+			     .event_at = event_at,
+			     .n_events = m->n_slots,
+			     .events = &told,
+			     .keys = m->keys,
+			     .n_keys = m->n_keys };
+	bool is_current = false;
+	struct event last;
+
+	for (size_t i = 0; i < m->n_slots; i++)
+		is_current |= m->slots[i].is_current;
+	/* Told by time: then the last of its events stands for it. */
+	if (!is_current) {
+		f.event = NULL;
+		for (size_t i = m->n_slots; i-- && !f.event;)
+			if (event_of(t, &m->slots[i], t->last, &last))
+				f.event = &last;
+	}
+	t->findings++;
+	t->sink->put(t->sink->ctx, &f);
+}
+
+int teller_open(struct teller *t, struct kept *kept, const struct rules_part *part)
+{
+	int r;
+
+	*t = (struct teller) { .kept = kept, .part = part };
+	r = kept_room_new(&t->room);
+	if (r == 0)
+		r = kept_room_new(&t->last);
+	return r < 0 ? r : kept_room_new(&t->now);
+}
+
+void teller_close(struct teller *t)
+{
+	kept_room_free(t->room);
+	kept_room_free(t->last);
+	kept_room_free(t->now);
+}
+
+/* ---- keeping --------------------------------------------------------------------------------------------------------
+ */
+
+static uint64_t keep(void *ctx, const struct runner_event *ev)
+{
+	return kept_put(ctx, ev->event);
+}
+
+static void share(void *ctx, uint64_t handle)
+{
+	kept_share(ctx, handle);
+}
+
+static void drop(void *ctx, uint64_t handle)
+{
+	kept_drop(ctx, handle);
+}
+
+struct runner_keeper house_keeper(struct kept *kept)
+{
+	return (struct runner_keeper) { keep, share, drop, kept };
+}
+
+/* In the house events are kept already. */
+static uint64_t keep_kept(void *ctx, const struct runner_event *ev)
+{
+	kept_share(ctx, ev->handle);
+	return ev->handle;
+}
+
+/* ---- houses
+ * ---------------------------------------------------------------------------------------------------------- */
+
+static void house_free(struct house *h)
+{
+	if (!h)
+		return;
+	runner_free(h->runner);
+	for (size_t i = 0; i < h->n_waiting; i++)
+		kept_drop(&h->kept, h->waiting[i].handle);
+	kept_close(&h->kept);
+	teller_close(&h->teller);
+	rules_free(h->rules);
+	free(h->waiting);
+	(void)pthread_mutex_destroy(&h->lock);
+	free(h);
+}
+DEFINE_AUTO(house)
+
+static int house_new(const struct house_options *options, const char *rules_path, struct house **ret_house)
+{
+	AUTO(house) h = calloc(1, sizeof(*h));
+	struct runner_options runner = { .memory = options->memory,
+					 .per_rule = options->keys_per_rule,
+					 .per_entity = options->keys_per_entity,
+					 .as_they_come = true };
+	int r;
+
+	if (!h)
+		return err_new(-ENOMEM, "no memory for rules");
+	(void)pthread_mutex_init(&h->lock, NULL);
+	h->now_ns = INT64_MIN;
+	r = rules_load(rules_path, &h->rules);
+	if (r < 0)
+		return r;
+	if (h->rules->shared.set) {
+		const struct runner_sink sink = { teller_put, &h->teller };
+
+		h->waiting = malloc(HOUSE_WAITING_MAX * sizeof(*h->waiting));
+		if (!h->waiting)
+			return err_new(-ENOMEM, "no memory for events");
+		r = kept_open(&h->kept, options->memory);
+		if (r == 0)
+			r = teller_open(&h->teller, &h->kept, &h->rules->shared);
+		runner.keeper = (struct runner_keeper) { keep_kept, share, drop, &h->kept };
+		if (r == 0)
+			r = runner_open(h->rules->shared.set, &runner, &sink, &h->runner);
+		if (r < 0)
+			return r;
+	}
+	*ret_house = take(h);
+	return 0;
+}
+
+int house_join(const void *of, unsigned shard, const struct house_options *options, const char *rules_path,
+	       struct house **ret_house)
+{
+	struct house *h;
+	int r = 0;
+
+	if (shard >= HOUSE_SHARDS_MAX)
+		return err_new(-EINVAL, "shard %u: there are at most %d", shard, HOUSE_SHARDS_MAX);
+	(void)pthread_mutex_lock(&houses_lock);
+	for (h = houses; h && (h->of != of || h->has_shard[shard] || h->now_ns != INT64_MIN); h = h->next)
+		;
+	if (!h) {
+		r = house_new(options, rules_path, &h);
+		if (r == 0) {
+			h->of = of;
+			h->next = houses;
+			houses = h;
+		}
+	}
+	if (r == 0) {
+		h->has_shard[shard] = true;
+		h->told_ns[shard] = INT64_MIN;
+		h->n_shards++;
+		*ret_house = h;
+	}
+	(void)pthread_mutex_unlock(&houses_lock);
+	return r;
+}
+
+void house_leave(struct house *h, unsigned shard)
+{
+	bool is_empty;
+
+	(void)pthread_mutex_lock(&houses_lock);
+	(void)pthread_mutex_lock(&h->lock);
+	h->has_shard[shard] = false;
+	is_empty = --h->n_shards == 0;
+	(void)pthread_mutex_unlock(&h->lock);
+	if (is_empty)
+		for (struct house **link = &houses; *link; link = &(*link)->next)
+			if (*link == h) {
+				*link = h->next;
+				break;
+			}
+	(void)pthread_mutex_unlock(&houses_lock);
+	if (is_empty)
+		house_free(h);
+}
+
+/* ---- events in one order
+ * ------------------------------------------------------------------------------------------------ */
+
+static bool is_before(const struct house_event *a, const struct house_event *b)
+{
+	return a->time_ns != b->time_ns ? a->time_ns < b->time_ns : a->content < b->content;
+}
+
+static void push(struct house *h, const struct house_event *e)
+{
+	size_t i = h->n_waiting++;
+
+	for (; i && is_before(e, &h->waiting[(i - 1) / 2]); i = (i - 1) / 2)
+		h->waiting[i] = h->waiting[(i - 1) / 2];
+	h->waiting[i] = *e;
+}
+
+static struct house_event pop(struct house *h)
+{
+	const struct house_event first = h->waiting[0], last = h->waiting[--h->n_waiting];
+	size_t i = 0;
+
+	for (size_t kid; (kid = 2 * i + 1) < h->n_waiting; i = kid) {
+		if (kid + 1 < h->n_waiting && is_before(&h->waiting[kid + 1], &h->waiting[kid]))
+			kid++;
+		if (!is_before(&h->waiting[kid], &last))
+			break;
+		h->waiting[i] = h->waiting[kid];
+	}
+	h->waiting[i] = last;
+	return first;
+}
+
+void house_put(struct house *h, const struct event *ev, int64_t time_ns, uint64_t entity)
+{
+	struct house_event e = { .time_ns = time_ns, .entity = entity };
+
+	(void)pthread_mutex_lock(&h->lock);
+	e.handle = h->n_waiting < HOUSE_WAITING_MAX ? kept_put(&h->kept, ev) : 0;
+	if (e.handle) {
+		e.content = kept_hash(&h->kept, e.handle, content_seed);
+		push(h, &e);
+	} else {
+		h->lost++;
+	}
+	(void)pthread_mutex_unlock(&h->lock);
+}
+
+static void run_waiting(struct house *h, int64_t now_ns)
+{
+	while (h->n_waiting && h->waiting[0].time_ns < now_ns) {
+		const struct house_event e = pop(h);
+		struct event ev;
+
+		if (kept_get(&h->kept, e.handle, h->teller.now, &ev)) {
+			h->teller.current = &ev;
+			runner_event(h->runner, &(struct runner_event) { .event = &ev,
+									 .time_ns = e.time_ns,
+									 .handle = e.handle,
+									 .entity = e.entity });
+			h->teller.current = NULL;
+		} else {
+			h->lost++;
+		}
+		kept_drop(&h->kept, e.handle);
+	}
+	runner_time(h->runner, now_ns);
+}
+
+void house_time(struct house *h, unsigned shard, int64_t now_ns, const struct engine_sink *sink)
+{
+	int64_t least = INT64_MAX;
+
+	if (!h->runner)
+		return;
+	(void)pthread_mutex_lock(&h->lock);
+	h->told_ns[shard] = now_ns;
+	for (unsigned i = 0; i < HOUSE_SHARDS_MAX; i++)
+		if (h->has_shard[i] && h->told_ns[i] < least)
+			least = h->told_ns[i];
+	if (least > h->now_ns) {
+		h->now_ns = least;
+		h->teller.sink = sink;
+		run_waiting(h, least);
+	}
+	(void)pthread_mutex_unlock(&h->lock);
+}

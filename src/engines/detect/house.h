@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * house - what the shards of one detect share: the rules, and a runner for those that need events of all shards.
+ *
+ * A shard hands in copies of the events that such a rule looks at. Once every shard has been told that nothing older
+ * than a time is to come, the events before that time are run in one order: of time, then of their content. So the
+ * order, and with it what is found, does not depend on how many shards there are. Whichever shard was told last does
+ * the work, into its own sink, and the others wait only while it takes events out.
+ */
+#pragma once
+#include <pthread.h>
+#include "engines/detect/kept.h"
+#include "engines/detect/rules.h"
+#include "engines/engine.h"
+
+enum { HOUSE_SHARDS_MAX = 64, HOUSE_WAITING_MAX = 1 << 16 };
+
+/* What turns matches of a runner into findings. */
+struct teller {
+	struct kept *kept;
+	/* For the events of a finding, for the last of them, and for the one that is being looked at. */
+	struct kept_room *room, *last, *now;
+	const struct rules_part *part;
+	const struct event *current; /* that is being looked at */
+	const struct engine_sink *sink;
+	uint64_t findings;
+};
+int teller_open(struct teller *t, struct kept *kept, const struct rules_part *part);
+void teller_close(struct teller *t);
+/* The runner's sink, with the teller as its context. */
+void teller_put(void *teller, const struct runner_match *match);
+
+struct house_options {
+	uint64_t memory;
+	uint32_t keys_per_rule, keys_per_entity;
+};
+
+/* An event that waits until all that is older has come. */
+struct house_event {
+	int64_t time_ns;
+	uint64_t content, handle, entity;
+};
+
+struct house {
+	struct house *next; /* of all houses */
+	const void *of;     /* the options it was opened with */
+	bool has_shard[HOUSE_SHARDS_MAX];
+	unsigned n_shards;
+	struct rules *rules;
+	/* What follows belongs to who holds the lock. */
+	pthread_mutex_t lock;
+	struct runner *runner; /* NULL: no such rules */
+	struct kept kept;
+	struct teller teller;
+	struct house_event *waiting; /* a heap */
+	size_t n_waiting;
+	int64_t told_ns[HOUSE_SHARDS_MAX], now_ns;
+	uint64_t lost; /* events for which there was no room */
+};
+
+/*
+ * The house of these options that has no such shard yet, or a new one. All shards join before the first event.
+ */
+int house_join(const void *of, unsigned shard, const struct house_options *options, const char *rules_path,
+	       struct house **ret_house);
+void house_leave(struct house *h, unsigned shard);
+
+/* An event that a rule of the house looks at. */
+void house_put(struct house *h, const struct event *ev, int64_t time_ns, uint64_t entity);
+/* Nothing older than now_ns is to come from this shard. */
+void house_time(struct house *h, unsigned shard, int64_t now_ns, const struct engine_sink *sink);
+
+/* A keeper for a runner whose events are given to `kept` when they are first needed. */
+struct runner_keeper house_keeper(struct kept *kept);
