@@ -33,6 +33,8 @@ struct input {
 	bool reader_is_open;
 	struct json_event event; /* of the fields that are asked for below */
 	field_id dataset, boot, wall, entity;
+	field_id note_boot, note_lost, note_known; /* of lines that speak of the recording which the others were */
+	char noted_boot[37];
 	struct buf record;
 
 	struct pcap *pcap;
@@ -85,7 +87,7 @@ static int next_record(struct input *in, struct input_item *item)
 	if (r <= 0)
 		return r;
 	from = store_query_origin(in->query);
-	memcpy(o.boot_id, from->boot_id, sizeof(o.boot_id));
+	(void)snprintf(o.boot_id, sizeof(o.boot_id), "%s", from->boot_id);
 	o.wall_minus_boot_ns = from->wall_minus_boot_ns;
 	item->origin_is_new = set_origin(in, &o, 0);
 	item->kind = event_kind_of(item->rec->id);
@@ -116,7 +118,11 @@ static int open_json(struct input *in, const char *path, const char *schema)
 	in->boot = name("shrike.boot_ns");
 	in->wall = name("@timestamp");
 	in->entity = name("process.entity_id");
-	if (!in->dataset || !in->boot || !in->wall || !in->entity)
+	in->note_boot = name("shrike.recording.boot_id");
+	in->note_lost = name("shrike.recording.lost");
+	in->note_known = name("shrike.recording.known");
+	if (!in->dataset || !in->boot || !in->wall || !in->entity || !in->note_boot || !in->note_lost ||
+	    !in->note_known)
 		return err_new(-ENOSPC, "no room for names of fields");
 	r = lines_open(path, &in->lines);
 	if (r == 0)
@@ -140,6 +146,19 @@ static void boot_of(struct str entity, char ret_boot[37])
 	(void)snprintf(ret_boot, 37, "%.8s-%.4s-%.4s-0000-000000000000", entity.p, entity.p + 8, entity.p + 12);
 }
 
+/* What `shrike convert` says between the records of a recording. */
+static bool take_note(struct input *in)
+{
+	const struct value *lost = json_event_find(&in->event, in->note_lost);
+	struct str boot = text_of(in, in->note_boot);
+
+	if (boot.n == sizeof(in->noted_boot) - 1)
+		memcpy(in->noted_boot, boot.p, boot.n);
+	if (lost && (lost->type == VALUE_UINT || (lost->type == VALUE_INT && lost->i > 0)))
+		in->stats.lost += lost->u;
+	return boot.p || lost || json_event_find(&in->event, in->note_known);
+}
+
 /* Did an agent print it? Then it is the record again. 0: no. */
 static int own_line(struct input *in, struct input_item *item)
 {
@@ -155,7 +174,9 @@ static int own_line(struct input *in, struct input_item *item)
 	item->rec = (const struct ev_head *)in->record.data;
 	item->has_context = entity.p != NULL;
 	o = in->origin;
-	if (item->has_context || !in->begun)
+	if (in->noted_boot[0])
+		memcpy(o.boot_id, in->noted_boot, sizeof(o.boot_id));
+	else if (item->has_context || !in->begun)
 		boot_of(entity, o.boot_id);
 	o.wall_minus_boot_ns = (__s64)((__u64)item->wall_ns - item->rec->time_ns);
 	item->origin_is_new = set_origin(in, &o, item->has_context ? clock_slack_ns : 0);
@@ -188,6 +209,8 @@ static int next_line(struct input *in, struct input_item *item)
 		r = json_event_parse(&in->event, line.p, line.n);
 		if (r == -ENOMEM)
 			return r;
+		if (r == 0 && take_note(in))
+			continue;
 		if (r == 0)
 			r = own_line(in, item);
 		if (r >= 0) {
