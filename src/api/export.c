@@ -19,11 +19,6 @@ enum {
 
 /* ---- cursors ------------------------------------------------------------------------------ */
 
-uint64_t export_cursor(const struct export *x, uint64_t number)
-{
-	return x->epoch | number;
-}
-
 static int cursor_number(const struct export *x, uint64_t cursor, uint64_t *ret_number)
 {
 	if ((cursor >> EPOCH_SHIFT) != (x->epoch >> EPOCH_SHIFT))
@@ -160,7 +155,6 @@ static int open_filter(struct export_sub *sub, const struct export_filter *filte
 	r = filter_compile(&spec, &sub->filter);
 	if (r < 0)
 		return r;
-	sub->descendants = spec.descendants;
 	return spec.descendants || *spec.container ? open_context(sub, from_now) : 0;
 }
 
@@ -282,6 +276,8 @@ static bool wants(struct export_sub *sub, const struct ev_head *rec)
 		(void)context_apply(sub->context, rec);
 	if (!wants_kind(sub, rec->id))
 		return false;
+	if (sub->plain)
+		return true;
 	sub->event = (struct event) { .rec = rec, .kind = event_kind_of(rec->id) };
 	if (sub->context && sub->event.kind)
 		sub->event = context_event(sub->context, rec, sub->event.kind, &sub->view);

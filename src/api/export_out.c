@@ -427,6 +427,7 @@ int export_out_open(struct http_request *req, struct export_sub *sub, enum expor
 	out->batch = request->batch ? request->batch : BATCH_DEFAULT;
 	if (form == FORM_GRPC || form == FORM_WS_JSON)
 		out->batch = 1;
+	sub->plain = !is_json(out) && !sub->filter && !sub->context;
 	out->said_ns = clock_boot_ns();
 	if (is_grpc(out))
 		out->deadline_ns = grpc_deadline(req);

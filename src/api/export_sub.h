@@ -36,7 +36,7 @@ struct export_sub {
 	struct context *context;
 	struct context_view view;
 	struct event event; /* of the last record */
-	bool descendants;
+	bool plain;                  /* nobody asks for `event` */
 	uint32_t sample, sampled_at; /* one of so many; how many since the last */
 	uint64_t lost;               /* to be told */
 	uint64_t last_cursor;
@@ -90,7 +90,10 @@ struct export
 	bool started;
 };
 
-uint64_t export_cursor(const struct export *x, uint64_t number);
+static inline uint64_t export_cursor(const struct export *x, uint64_t number)
+{
+	return x->epoch | number;
+}
 
 /* The routes' handlers. */
 void export_grpc_stream(struct http_request *req);

@@ -56,6 +56,8 @@ struct plan {
 	const struct field **rows; /* of the fields of the message */
 };
 
+size_t proto_event_most;
+
 static struct {
 	pthread_once_t once;
 	int error;
@@ -457,7 +459,7 @@ static int by_id(const void *a, const void *b)
 
 static int make_raw_event(void)
 {
-	size_t n = countof(raw_first) + event_head_n_fields + countof(raw_last) + events.n_plans, at = 0;
+	size_t n = countof(raw_first) + event_head_n_fields + countof(raw_last) + events.n_plans, at = 0, most = 0;
 	struct proto_field *fields = arena_zeroed(&events.arena, n, sizeof(*fields));
 	const struct field **rows = arena_zeroed(&events.arena, n, sizeof(*rows));
 	int r;
@@ -496,6 +498,10 @@ static int make_raw_event(void)
 		if (r < 0)
 			return r;
 	}
+	for (size_t i = 0; i < events.n_plans; i++)
+		if (events.plans[i]->most > most)
+			most = events.plans[i]->most;
+	proto_event_most = PROTO_NOTE_MAX + SLACK + events.head.most + most + 2 * (size_t)16;
 	return check_names(&proto_raw_event);
 }
 
@@ -850,22 +856,9 @@ static const struct plan *plan_of(const struct ev_head *rec)
 	return p && rec->len >= p->fixed ? p : NULL;
 }
 
-/*
- * A byte of a string becomes at most eight: an empty argument is a NUL and becomes a tag and a length,
- * a byte that is no UTF-8 three and once more itself.
- */
 static size_t strings_bound(const struct ev_head *rec, size_t fixed)
 {
-	return 8 * (rec->len - fixed);
-}
-
-size_t proto_event_bound(const struct ev_head *rec, bool with_record)
-{
-	const struct plan *plan = plan_of(rec);
-	size_t n = PROTO_NOTE_MAX + SLACK + events.head.most +
-		   strings_bound(rec, plan ? plan->fixed : sizeof(struct ev_head)) + (plan ? plan->most + 8 : 0);
-
-	return n + (with_record || !plan ? (size_t)rec->len + 8 : 0);
+	return PROTO_BYTE_MOST * (rec->len - fixed);
 }
 
 static unsigned char *put_meta_varint(unsigned char *p, unsigned number, __u64 v)

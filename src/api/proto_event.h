@@ -58,8 +58,19 @@ struct proto_event_meta {
 	bool with_record;
 };
 
-/* The most bytes that a record of this length becomes; of such a kind. */
-size_t proto_event_bound(const struct ev_head *rec, bool with_record);
+/*
+ * A byte of a string becomes at most eight: an empty argument is a NUL and becomes a tag and a length, a byte
+ * that is no UTF-8 three and once more itself.
+ */
+enum { PROTO_BYTE_MOST = 8 };
+extern size_t proto_event_most; /* of all fields of any kind, without what their strings hold */
+
+/* The most bytes that a record of this length becomes, whatever its kind. */
+static inline size_t proto_event_bound(const struct ev_head *rec, bool with_record)
+{
+	return proto_event_most + (PROTO_BYTE_MOST + (size_t)with_record) * rec->len;
+}
+
 /*
  * Writes the content of a RawEvent, at most proto_event_bound() bytes, and returns its end. The record
  * has passed event_check(), or a sensor made it; of a kind without a table, the head and the record itself are written.

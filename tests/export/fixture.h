@@ -13,6 +13,7 @@ struct export_fixture {
 	char dir[64];
 	unsigned port;
 	uint64_t put;
+	bool only_exits;            /* all records are of process.exit */
 	char token[TOKEN_TEXT + 1]; /* of the row below */
 };
 
