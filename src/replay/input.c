@@ -81,7 +81,7 @@ static int open_recording(struct input *in, const char *path)
 static int next_record(struct input *in, struct input_item *item)
 {
 	const struct store_origin *from;
-	struct input_origin o;
+	struct input_origin o = { 0 };
 	int r = store_query_next(in->query, &item->rec);
 
 	if (r <= 0)
@@ -90,7 +90,6 @@ static int next_record(struct input *in, struct input_item *item)
 	(void)snprintf(o.boot_id, sizeof(o.boot_id), "%s", from->boot_id);
 	o.wall_minus_boot_ns = from->wall_minus_boot_ns;
 	item->origin_is_new = set_origin(in, &o, 0);
-	item->kind = event_kind_of(item->rec->id);
 	item->wall_ns = (int64_t)(item->rec->time_ns + (__u64)o.wall_minus_boot_ns);
 	in->stats.done++;
 	return 1;
@@ -163,17 +162,15 @@ static bool take_note(struct input *in)
 static int own_line(struct input *in, struct input_item *item)
 {
 	struct str dataset = text_of(in, in->dataset), wall = text_of(in, in->wall), entity = text_of(in, in->entity);
-	struct input_origin o;
+	struct input_origin o = in->origin;
 
-	item->kind = dataset.p ? event_kind_by_name(dataset.p, dataset.n) : NULL;
-	if (!item->kind || !json_event_find(&in->event, in->boot) ||
+	if (!dataset.p || !event_kind_by_name(dataset.p, dataset.n) || !json_event_find(&in->event, in->boot) ||
 	    !time_of_text(wall.p ?: "", wall.n, TIME_AUTO, &item->wall_ns))
 		return 0;
 	if (event_from_json(item->line.p, item->line.n, &in->record) < 0)
 		return -EINVAL;
 	item->rec = (const struct ev_head *)in->record.data;
 	item->has_context = entity.p != NULL;
-	o = in->origin;
 	if (in->noted_boot[0])
 		memcpy(o.boot_id, in->noted_boot, sizeof(o.boot_id));
 	else if (item->has_context || !in->begun)
@@ -185,13 +182,11 @@ static int own_line(struct input *in, struct input_item *item)
 
 static void foreign_line(struct input *in, struct input_item *item)
 {
-	struct input_origin o = { .boot_id = "" };
-
-	memcpy(o.boot_id, no_boot, sizeof(no_boot));
 	schema_apply(&in->reader, &in->event);
-	item->kind = NULL;
 	item->wall_ns = in->reader.has_time ? in->reader.time_ns : in->wall_ns;
-	item->origin_is_new = set_origin(in, &o, 0);
+	/* Among lines of an agent it says nothing of boots. */
+	item->origin_is_new = !in->begun;
+	in->begun = true;
 }
 
 static int next_line(struct input *in, struct input_item *item)
@@ -251,7 +246,6 @@ static int next_packet(struct input *in, struct input_item *item)
 		memcpy(in->packet.bytes + sizeof(*e), p.bytes, n);
 	memcpy(o.boot_id, no_boot, sizeof(no_boot));
 	item->rec = &e->head;
-	item->kind = event_kind_of(EV_PACKET_CAPTURED);
 	item->wall_ns = (int64_t)e->head.time_ns;
 	item->origin_is_new = set_origin(in, &o, 0);
 	in->stats.done = (uint64_t)ftell(in->file);

@@ -18,7 +18,6 @@ struct input_origin {
 
 struct input_item {
 	const struct ev_head *rec; /* NULL: an event of another schema */
-	const struct event_kind *kind;
 	struct str line;    /* of JSON input */
 	bool has_context;   /* the line says itself what a context would */
 	int64_t wall_ns;    /* when it happened; where the event does not say, when the one before it did */

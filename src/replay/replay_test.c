@@ -473,6 +473,28 @@ TEST(lines_of_bare_records_replay_as_the_recording)
 	check(same(&a, &b));
 }
 
+/* A finding among an agent's lines does not make it another host. */
+TEST(lines_of_an_agent_and_others_may_stand_in_one_file)
+{
+	auto_folder struct folder f = { "" };
+	auto_buf struct buf lines = { .max = OUT_MAX }, out = { .max = OUT_MAX };
+	struct replay_options o = options_to(&lines, 2);
+	char path[80];
+	size_t found;
+
+	require(register_all() && folder_make(&f));
+	(void)snprintf(path, sizeof(path), "%s/recording", f.path);
+	require(make_recording(path, true, 0, 6));
+	require(replay_files(&o, (const char *const[]) { path, NULL }, NULL, NULL) == 0);
+	found = lines_in(&lines, "{\"event\":{\"kind\":\"alert\"");
+	write_file(&f, "lines", lines.data, lines.len);
+	o.arg = &out;
+	require(replay_files(&o, (const char *const[]) { path_in(&f, "lines"), NULL }, NULL, NULL) == 0);
+	/* The engines find the same once more, beside what they found before. */
+	check(found > 200);
+	check_int(lines_in(&out, "{\"event\":{\"kind\":\"alert\""), 2 * found);
+}
+
 static const char foreign[] = "{\"@timestamp\":\"2024-05-06T12:00:01Z\",\"event\":{\"category\":\"process\"},"
 			      "\"process\":{\"pid\":5,\"name\":\"a\"}}\n"
 			      "\n"
