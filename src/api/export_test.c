@@ -8,10 +8,12 @@
 #include <unistd.h>
 #include <zstd.h>
 #include "api/export_proto.h"
+#include "base/err.h"
 #include "base/mem.h"
 #include "base/test.h"
 #include "context/context.event.h"
 #include "sensors/process/process.event.h"
+#include "store/store.h"
 #include "tests/export/fixture.h"
 #include "tests/export/lean.h"
 
@@ -290,6 +292,61 @@ TEST(the_longest_records_come_whole_in_every_form)
 				 r->client, f.port, r->words);
 		check_str(buf_text(&out), r->says);
 	}
+}
+
+/* A recording of another start of a host, whose clock said 2001 then. */
+static bool record_three(const char *path)
+{
+	const struct store_writer_options options = { .path = path };
+	const struct store_origin origin = { .boot_id = "00000000-0000-4000-8000-000000000001",
+					     .wall_minus_boot_ns = 978307200LL * 1000000000 };
+	AUTO(store_writer) w = NULL;
+	struct ev_exit rec = { .head = { .id = EV_EXIT, .class = EV_NORMAL, .len = sizeof(rec) } };
+
+	if (store_writer_open(&options, &w) < 0 || store_writer_begin(w, &origin, NULL, 0) < 0)
+		return false;
+	for (unsigned i = 1; i <= 3; i++) {
+		rec.head.pid = i;
+		rec.head.time_ns = i * 1000000000ULL;
+		if (store_writer_put(w, &rec.head) < 0)
+			return false;
+	}
+	return true;
+}
+
+TEST(a_query_looks_into_what_was_recorded)
+{
+	static const struct {
+		const char *name, *body, *says;
+	} rows[] = {
+		{ "all", "{\"source\":\"SOURCE_RECORDED\"}",
+		  "2001-01-01T00:00:01.000000000Z process.exit 1\n2001-01-01T00:00:02.000000000Z process.exit 2\n"
+		  "2001-01-01T00:00:03.000000000Z process.exit 3\n200 count=3 more=False\n" },
+		{ "from then on", "{\"source\":\"recorded\",\"since\":978307202000000000,\"limit\":1}",
+		  "2001-01-01T00:00:02.000000000Z process.exit 2\n200 count=1 more=True\n" },
+		{ "count", "{\"source\":1,\"count_only\":true,\"filter\":{\"pid\":3}}", "200 count=1 more=False\n" },
+	};
+	char dir[] = "/tmp/shrike-export-XXXXXX", path[64];
+	const struct export_source source = { .store = path };
+	struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+
+	require(mkdtemp(dir));
+	(void)snprintf(path, sizeof(path), "%s/recorded", dir);
+	if (export_fixture_open(&f, RING, &source, false) && record_three(path))
+		for_each_row (r, rows) {
+			buf_clear(&out);
+			(void)export_run(&out,
+					 "timeout 20 python3 " SHRIKE_SOURCE_DIR
+					 "/tests/export/http_client.py %u post /api/v1/ebpf/query '%s' dates",
+					 f.port, r->body);
+			check_str(buf_text(&out), r->says);
+		}
+	else
+		test_fail(T_HERE, "%s", err_trail());
+	export_fixture_close(&f);
+	buf_clear(&out);
+	check_int(export_run(&out, "rm -r %s", dir), 0);
 }
 
 /* ---- what a consumer may ---------------------------------------------------------------------------------- */

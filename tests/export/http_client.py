@@ -2,7 +2,7 @@
 """http_client - plain HTTP and WebSocket clients of the export, for the tests, with nothing but Python's own library.
 
     http_client.py PORT get|sse|lines|ws|save PATH [how many] [header: value]...
-    http_client.py PORT post PATH BODY
+    http_client.py PORT post PATH BODY [with dates]
 """
 import base64
 import hashlib
@@ -118,6 +118,8 @@ def main():
             print(answer.status, body["error"]["message"])
             return
         for event in body.pop("events", []):
+            if len(sys.argv) > 5:
+                print(event["@timestamp"], end=" ")
             show(event)
         print(answer.status, *(f"{k}={v}" for k, v in body.items() if k in ("count", "more", "records", "capacity")))
         return
