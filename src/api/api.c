@@ -237,7 +237,6 @@ void api_status(struct api *api, struct buf *out)
 
 	for (size_t i = 0; i < countof(c->refused); i++)
 		refused += c->refused[i];
-	buf_char(out, '{');
 	put_text(out, "listen", api->address);
 	put_text(out, "socket", api->socket_path);
 	buf_printf(out, "\"tls\":%s,\"tokens\":%zu,\"connections\":%llu,\"connections_refused\":%llu,",
@@ -248,5 +247,5 @@ void api_status(struct api *api, struct buf *out)
 		   (unsigned long long)malformed, (unsigned long long)c->streams_open, (unsigned long long)c->records);
 	buf_printf(out, "\"lost\":%llu,\"consumers\":[", (unsigned long long)c->records_lost);
 	access_each_usage(api->access, put_consumer, out);
-	buf_str(out, "]}");
+	buf_char(out, ']');
 }

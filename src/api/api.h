@@ -49,5 +49,5 @@ void api_free(struct api *api);
 DEFINE_AUTO(api)
 /* Reads tokens and certificates again, and opens the audit log again. Connections go on. */
 int api_reload(struct api *api);
-/* A JSON object: where it listens, its sums, its consumers. Any thread. */
+/* Members of a JSON object: where it listens, its sums, its consumers. Any thread. */
 void api_status(struct api *api, struct buf *out);

@@ -174,6 +174,11 @@ TEST(the_api_of_an_agent_lets_in_who_has_a_token)
 	check_int(get(dial_unix(a.socket), "/api/v1/whoami", NULL, &answer), 200);
 	check_has(buf_text(&answer), "{\"name\":\"uid:0\",\"role\":\"admin\"");
 
+	/* What the command line reads is one whole object. */
+	check_int(e2e_shrike(e, &out, (const char *const[]) { "status", "-o", "json", NULL }), 0);
+	check_has(buf_text(&out), "\"api\":{\"state\":\"running\"");
+	check_int(e2e_shrike(e, &out, (const char *const[]) { "status", NULL }), 0);
+
 	check_int(get(dial_tcp(a.port), "/openapi.json", NULL, &answer), 200);
 	check_has(buf_text(&answer), "\"/metrics\":{\"get\":{");
 	check_has(buf_text(&answer), "\"/api/v1/ebpf/stream\":{\"get\":{");
