@@ -129,7 +129,7 @@ static int check_filter(const struct json_node *f)
 	} conditions[] = {
 		{ "kinds", JSON_ARRAY },    { "pid", JSON_INT },          { "descendants", JSON_BOOL },
 		{ "comm", JSON_STRING },    { "container", JSON_STRING }, { "path", JSON_STRING },
-		{ "address", JSON_STRING },
+		{ "address", JSON_STRING }, { "expr", JSON_STRING },
 	};
 	const struct json_node *name;
 	size_t n = 0;
@@ -172,6 +172,7 @@ static int read_filter(const struct json_node *request, const char **names, stru
 		.container = get_text(f, "container"),
 		.path = get_text(f, "path"),
 		.address = get_text(f, "address"),
+		.expr = get_text(f, "expr"),
 	};
 	if (kinds)
 		for (const struct json_node *v = json_first(kinds, &name); v; v = json_next(kinds, v, &name))

@@ -26,7 +26,8 @@
  *
  * FILTER (all that is given must hold):
  *   {"kinds":["process.*","file.open"], "pid":N, "descendants":true, "comm":"nginx",
- *    "container":"prefix of its id, or its name", "path":"/etc/", "address":"10.0.0.0/8"}
+ *    "container":"prefix of its id, or its name", "path":"/etc/", "address":"10.0.0.0/8",
+ *    "expr":"an EQL condition: process.args == \"-c\" and user.id != 0"}
  *
  * STATUS:
  *   {"ok":true,

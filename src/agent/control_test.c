@@ -106,6 +106,7 @@ TEST(nonsense_gets_an_error_and_the_connection_goes_on)
 		ROW("a condition that is none", "{\"cmd\":\"events\",\"filter\":{\"pit\":7}}"),
 		ROW("a pid that is a text", "{\"cmd\":\"events\",\"filter\":{\"pid\":\"7\"}}"),
 		ROW("a pid that is too large", "{\"cmd\":\"events\",\"filter\":{\"pid\":4294967297}}"),
+		ROW("an expression that is none", "{\"cmd\":\"events\",\"filter\":{\"expr\":\"process.pid ==\"}}"),
 		ROW("kinds that are none", "{\"cmd\":\"events\",\"filter\":{\"kinds\":[1]}}"),
 		ROW("a hash of nobody", "{\"cmd\":\"hash\"}"),
 		ROW("a hash of a pid that is a text", "{\"cmd\":\"hash\",\"pid\":\"1\"}"),

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "cli/view.h"
+#include "rule/rule.h"
 
 enum { COMM_MAX = 15 };
 
@@ -62,6 +63,20 @@ static bool is_prefix_of_addresses(const char *text)
 	return slash[1] >= '0' && slash[1] <= '9' && !*end && bits <= (family == AF_INET ? 32 : 128);
 }
 
+/* Only whether it is a condition: which fields there are, the agent knows that is asked. */
+static enum exit_code check_where(struct cli *cli, const struct verb *verb, const char *text)
+{
+	AUTO(query) q = NULL;
+	struct diag d = { 0 };
+
+	if (strlen(text) > FILTER_TEXT_MAX)
+		return cli_misused(cli, verb, "--where: more than %d bytes", FILTER_TEXT_MAX);
+	if (condition_compile(text, strlen(text), NULL, &d, &q) < 0)
+		return cli_misused(cli, verb, "--where, column %u: %s%s%s%s", d.column, d.message,
+				   d.hint[0] ? "; did you mean \"" : "", d.hint, d.hint[0] ? "\"?" : "");
+	return EXIT_OK;
+}
+
 enum exit_code choice_check(struct cli *cli, const struct verb *verb, const struct choice *c)
 {
 	if (c->descendants && !c->pid)
@@ -72,6 +87,8 @@ enum exit_code choice_check(struct cli *cli, const struct verb *verb, const stru
 	if (c->address[0] && !is_prefix_of_addresses(c->address))
 		return cli_misused(cli, verb, "--address: \"%s\" is neither an address nor a prefix like 10.0.0.0/8",
 				   c->address);
+	if (c->where[0] && check_where(cli, verb, c->where) != EXIT_OK)
+		return EXIT_USAGE;
 	return check_kinds(cli, verb, &c->kind);
 }
 
@@ -86,6 +103,7 @@ struct filter_spec choice_spec(const struct choice *c)
 		.container = c->container,
 		.path = c->path,
 		.address = c->address,
+		.expr = c->where,
 	};
 }
 
@@ -113,5 +131,6 @@ void choice_write(const struct choice *c, struct buf *out)
 	text_member(out, "container", c->container);
 	text_member(out, "path", c->path);
 	text_member(out, "address", c->address);
+	text_member(out, "expr", c->where);
 	buf_char(out, '}');
 }

@@ -8,7 +8,7 @@ struct choice {
 	struct option_list kind;
 	uint32_t pid;
 	bool descendants;
-	char *comm, *container, *path, *address;
+	char *comm, *container, *path, *address, *where;
 };
 
 /* The rows of a verb whose options have a `struct choice choice`. */
@@ -24,7 +24,9 @@ struct choice {
 			    "only this container: its name, or how its id begins"),                                    \
 		VERB_OPTION(s, choice.path, "path", 0, "PREFIX", OPT_PATH, "", "only files whose path begins so"),     \
 		VERB_OPTION(s, choice.address, "address", 0, "CIDR", OPT_STR, "",                                      \
-			    "only connections with such an address at either end: 10.0.0.0/8, ::1")
+			    "only connections with such an address at either end: 10.0.0.0/8, ::1"),                   \
+		VERB_OPTION(s, choice.where, "where", 'w', "EXPR", OPT_STR, "",                                        \
+			    "only what an EQL condition is true of: 'process.args == \"-c\" and user.id != 0'")
 
 /* Is it asked well? Else says on stderr what is not; EXIT_USAGE. */
 enum exit_code choice_check(struct cli *cli, const struct verb *verb, const struct choice *c);

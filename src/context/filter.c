@@ -2,8 +2,12 @@
 #include "context/filter.h"
 #include <arpa/inet.h>
 #include <fnmatch.h>
+#include <pthread.h>
 #include <string.h>
 #include "base/err.h"
+#include "context/context.h"
+#include "predicate/predicate.h"
+#include "rule/rule.h"
 
 /* Where a path, an address and a container may stand in an event. */
 static const char *const path_fields[] = { "file.path", "file.target_path", "process.executable",
@@ -23,6 +27,8 @@ struct filter {
 	unsigned prefix; /* bits */
 	field_id path_ids[countof(path_fields)], address_ids[countof(address_fields)],
 		container_ids[countof(container_fields)], pid_id, comm_id;
+	struct query *query; /* of the condition, which the program borrows from */
+	struct program *program;
 };
 
 void filter_free(struct filter *f)
@@ -33,6 +39,8 @@ void filter_free(struct filter *f)
 	free(f->comm);
 	free(f->container);
 	free(f->path);
+	program_free(f->program);
+	query_free(f->query);
 	free(f);
 }
 
@@ -121,6 +129,107 @@ static void intern_all(const char *const *names, size_t n, field_id *ret_ids)
 		ret_ids[i] = field_intern(names[i], strlen(names[i]));
 }
 
+/* ---- the condition --------------------------------------------------------------------------------------- */
+
+static enum rule_type type_of(const struct field *f)
+{
+	return f->type == FT_TIME ? RULE_DATE : f->type == FT_ADDR ? RULE_IP : RULE_UNKNOWN;
+}
+
+/* A field that some kind of record has, or the context. */
+static bool find_field(const void *subject, const char *name, size_t n, enum rule_type *ret_type)
+{
+	field_id id = field_find(name, n);
+	const struct event_kind *kind;
+
+	(void)subject;
+	*ret_type = RULE_UNKNOWN;
+	for (size_t i = 0; id && (kind = event_kind_at(i)); i++) {
+		const struct field *f = event_kind_field(kind, id);
+
+		if (f) {
+			*ret_type = type_of(f);
+			return true;
+		}
+	}
+	for (size_t i = 0; i < context_n_fields; i++)
+		if (strlen(context_fields[i].name) == n && !memcmp(context_fields[i].name, name, n))
+			return true;
+	return false;
+}
+
+/* All of them, for hints; some more than once. */
+static const char *name_of_field(const void *subject, size_t i)
+{
+	const struct field *const *rows;
+	const struct event_kind *kind;
+
+	(void)subject;
+	if (i < context_n_fields)
+		return context_fields[i].name;
+	i -= context_n_fields;
+	for (size_t k = 0; (kind = event_kind_at(k)); k++) {
+		size_t n = event_kind_fields(kind, &rows);
+
+		if (i < n)
+			return rows[i]->name;
+		i -= n;
+	}
+	return NULL;
+}
+
+static int compile_expr(const char *expr, struct filter *f)
+{
+	static const struct rule_schema schema = { .field = find_field, .name = name_of_field };
+	static const struct query_options options = { .schema = &schema };
+	struct diag d = { 0 };
+	size_t n = strlen(expr);
+	int r;
+
+	if (n > FILTER_TEXT_MAX)
+		return err_new(-E2BIG, "a condition of more than %d bytes", FILTER_TEXT_MAX);
+	r = condition_compile(expr, n, &options, &d, &f->query);
+	if (r < 0)
+		return err_new(r, "condition, line %u, column %u: %s%s%s%s", d.line, d.column, d.message,
+			       d.hint[0] ? "; did you mean \"" : "", d.hint, d.hint[0] ? "\"?" : "");
+	r = predicate_compile(f->query, f->query->stage[0].condition, &f->program);
+	return r < 0 ? err_wrap(r, "condition") : 0;
+}
+
+/* One a thread, for all filters: a thread looks at one event at a time. */
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+
+static void free_scratch(void *s)
+{
+	predicate_scratch_free(s);
+}
+
+static void make_key(void)
+{
+	if (pthread_key_create(&scratch_key, free_scratch) != 0)
+		abort();
+}
+
+static bool match_expr(const struct filter *f, const struct event *ev)
+{
+	struct predicate_input in = { .ev = ev };
+	struct predicate_scratch *s;
+
+	(void)pthread_once(&scratch_once, make_key);
+	s = pthread_getspecific(scratch_key);
+	if (!s) {
+		/* Out of memory: what cannot be looked at is not what was asked for. */
+		if (predicate_scratch_new(&s) < 0)
+			return false;
+		if (pthread_setspecific(scratch_key, s) != 0) {
+			predicate_scratch_free(s);
+			return false;
+		}
+	}
+	return predicate_run(f->program, &in, s) == TRUTH_TRUE;
+}
+
 int filter_compile(const struct filter_spec *spec, struct filter **ret_filter)
 {
 	AUTO(filter) f = calloc(1, sizeof(*f));
@@ -143,6 +252,8 @@ int filter_compile(const struct filter_spec *spec, struct filter **ret_filter)
 		r = copy(spec->container, &f->container);
 	if (r == 0)
 		r = copy(spec->path, &f->path);
+	if (r == 0 && spec->expr && spec->expr[0])
+		r = compile_expr(spec->expr, f);
 	if (r < 0)
 		return r;
 	intern_all(path_fields, countof(path_fields), f->path_ids);
@@ -213,13 +324,11 @@ static bool match_foreign(const struct filter *f, const struct event *ev)
 	return !f->path || any_starts(ev, f->path_ids, countof(f->path_ids), f->path);
 }
 
-bool filter_match(const struct filter *f, const struct event *ev,
-		  bool (*is_descendant)(const struct event *ev, __u32 pid))
+static bool match_record(const struct filter *f, const struct event *ev,
+			 bool (*is_descendant)(const struct event *ev, __u32 pid))
 {
 	const struct ev_head *rec = ev->rec;
 
-	if (!rec)
-		return match_foreign(f, ev);
 	if (!f->any_kind && !has_kind(f, rec->id))
 		return false;
 	if (f->pid && rec->pid != f->pid && !(f->descendants && is_descendant && is_descendant(ev, f->pid)))
@@ -233,9 +342,17 @@ bool filter_match(const struct filter *f, const struct event *ev,
 	return !f->has_address || any_address(f, ev);
 }
 
+bool filter_match(const struct filter *f, const struct event *ev,
+		  bool (*is_descendant)(const struct event *ev, __u32 pid))
+{
+	/* The condition last: the others are cheaper. */
+	return (ev->rec ? match_record(f, ev, is_descendant) : match_foreign(f, ev)) &&
+	       (!f->program || match_expr(f, ev));
+}
+
 bool filter_needs_context(const struct filter *f)
 {
-	return (f->pid && f->descendants) || f->container || f->path;
+	return (f->pid && f->descendants) || f->container || f->path || f->program;
 }
 
 bool filter_wants_kind(const struct filter *f, __u16 id)

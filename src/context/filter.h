@@ -2,7 +2,8 @@
 /*
  * filter - which events a reader wants to see: a client that follows the agent, an export, a query.
  *
- * Compiled once from the request; matching allocates nothing and may run on any thread.
+ * Compiled once from the request; matching may run on any thread, and allocates nothing but, once a thread, what a
+ * condition is worked out in.
  */
 #pragma once
 #include "base/mem.h"
@@ -17,10 +18,14 @@ struct filter_spec {
 	__u32 pid; /* 0: any */
 	bool descendants;
 	const char *comm, *container, *path, *address; /* NULL or "": any */
+	const char *expr; /* an EQL condition: process.args == "-c" and user.id != 0; NULL or "": any */
 };
 
 struct filter;
-/* `kinds` of a spec that match no kind, and an address that is none, are refused with a trail. */
+/*
+ * `kinds` of a spec that match no kind, an address that is none, and a condition that does not compile are refused
+ * with a trail. A condition knows the fields of records and of the context, and has at most FILTER_TEXT_MAX bytes.
+ */
 int filter_compile(const struct filter_spec *spec, struct filter **ret_filter);
 void filter_free(struct filter *f);
 DEFINE_AUTO(filter)

@@ -43,6 +43,11 @@ TEST(a_filter_passes_what_was_asked_for)
 		{ "a path beside", { .path = "/usr/sbin/" }, false },
 		{ "no container", { .container = "abc" }, false },
 		{ "no address in it", { .address = "10.0.0.0/8" }, false },
+		{ "a condition", { .expr = "process.executable like \"/usr/*\" and process.pid == 77" }, true },
+		{ "a condition that is false", { .expr = "process.pid == 78" }, false },
+		{ "a condition on what is not there", { .expr = "container.id == \"abc\"" }, false },
+		{ "a condition on the category", { .expr = "event.category == \"process\"" }, true },
+		{ "a condition and another kind", { .kinds = exit, .n_kinds = 1, .expr = "true" }, false },
 		{ "two that hold", { .pid = 77, .comm = "cat" }, true },
 		{ "one that does not", { .pid = 77, .comm = "dog" }, false },
 	};
@@ -77,6 +82,9 @@ TEST(a_filter_that_cannot_match_is_refused)
 		{ "no such kind", { .kinds = none, .n_kinds = 1 }, "no kind of event matches \"proces.exec\"" },
 		{ "no address", { .address = "localhost" }, "\"localhost\" is no address" },
 		{ "prefix too long", { .address = "10.0.0.0/33" }, "the prefix is a number from 0 to 32" },
+		{ "no condition", { .expr = "process.pid ==" }, "condition, line 1, column" },
+		{ "no such field", { .expr = "process.pidd == 1" }, "did you mean \"process.pid\"?" },
+		{ "no pattern", { .expr = "process.name regex \"[a\"" }, "[a" },
 		{ "prefix of nothing", { .address = "::1/" }, "the prefix is a number from 0 to 128" },
 	};
 
