@@ -5,6 +5,7 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/ip.h"
 #include "hunt/literal.h"
 
 enum {
@@ -455,7 +456,7 @@ static int learn_optional(struct hunt *h)
 
 static void key_json(struct buf *out, const struct value *v, enum rule_type type)
 {
-	char date[CLOCK_TEXT];
+	char date[CLOCK_TEXT], address[IP_TEXT];
 	size_t n = 0;
 
 	switch (v->type) {
@@ -480,6 +481,10 @@ static void key_json(struct buf *out, const struct value *v, enum rule_type type
 		break;
 	case VALUE_STR:
 		(void)json_write_str(out, v->s.p, v->s.n);
+		break;
+	case VALUE_IP:
+		(void)ip_format(v->ip.bytes, address);
+		buf_printf(out, "\"%s\"", address);
 		break;
 	case VALUE_LIST:
 		buf_char(out, '[');

@@ -110,11 +110,14 @@ TEST(matches_come_in_the_order_of_time_however_the_input_stands)
 		  "(0 - 3)" },
 		{ "what is no event is counted and passed over", "a where true",
 		  "{\"k\":\"a\",\"t\":1}\nnonsense\n\n[1]\n{\"k\":\"a\",\"t\":2}\n", NULL, "0 3" },
+		{ "addresses in keys", "sequence by ip [a where true] [b where true]",
+		  "{\"k\":\"a\",\"t\":1,\"ip\":\"::1\"}\n{\"k\":\"b\",\"t\":2,\"ip\":\"0:0:0:0:0:0:0:1\"}\n", NULL,
+		  "(0 1 by \"::1\")" },
 		{ "dates in keys", "sequence by d [a where true] [b where true]",
 		  "{\"k\":\"a\",\"t\":1,\"d\":86400000}\n{\"k\":\"b\",\"t\":2,\"d\":\"1970-01-02\"}\n", NULL,
 		  "(0 1 by \"1970-01-02T00:00:00.000Z\")" },
 	};
-	AUTO(schema) schema = schema_of(SCHEMA "fields: {d: date}\n");
+	AUTO(schema) schema = schema_of(SCHEMA "fields: {d: date, ip: ip}\n");
 	auto_buf struct buf out = { .max = 1 << 16 };
 
 	for_each_row (r, rows)
