@@ -11,7 +11,7 @@
 #include "base/err.h"
 #include "hunt/hunt.h"
 
-enum { TIMES = 4, FILE_BYTES = 256 << 20, ROUNDS = 3 };
+enum { TIMES = 4, FILE_BYTES = 256 << 20, ROUNDS = 2 };
 
 static const struct {
 	const char *name, *query;
@@ -98,6 +98,7 @@ int main(void)
 	int fd = mkstemp(path), r = 0;
 	auto_file FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
 
+	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	if (!f || write_file(f) < 0) {
 		err_print(stderr);
 		(void)unlink(path);
