@@ -32,7 +32,7 @@ struct segment_head {
 	__u32 size; /* of the head, kinds included: where the first block stands */
 	__u32 n_kinds;
 	__s64 wall_minus_boot_ns;
-	__u64 began_ns; /* boot time */
+	__u64 began_ns; /* boot time: nothing in the segments before it is later */
 	char boot_id[40];
 	char kernel[72], host[72], agent[72];
 };

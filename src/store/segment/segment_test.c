@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/test.h"
 #include "store/segment/test_records.h"
@@ -291,6 +292,46 @@ TEST(a_folder_of_segments_reads_as_one)
 	require_ok(put_folder(w, 50000, 60000));
 	store_writer_free(take(w));
 	check_int(read_back(p.dir, 0, &stats), 60000);
+}
+
+/* Those before the range are passed over by what the next one says of itself, whatever the age of what was known. */
+TEST(a_range_of_time_is_found_in_its_segment)
+{
+	auto_place struct place p = { 0 };
+	const struct store_writer_options options = { .path = p.dir };
+	AUTO(store_writer) w = NULL;
+	AUTO(store) s = NULL;
+	struct ev_head known = { .time_ns = 5, .id = EV_TEST, .len = sizeof(known) };
+	__u64 boot = clock_boot_ns();
+
+	require(place_open(&p));
+	require_ok(store_writer_open(&options, &w));
+	for (__u64 i = 0; i < 4; i++) {
+		struct test_record rec;
+
+		require_ok(store_writer_begin(w, &origin, &known, sizeof(known)));
+		test_record_make(&rec, i);
+		/* A day apart, and all of them to come: what counts is what was put, not when. */
+		rec.head.time_ns = boot + (i + 1) * 86400 * NS_PER_S;
+		require_ok(store_writer_put(w, &rec.head));
+	}
+	store_writer_free(take(w));
+	require_ok(store_open(p.dir, &s));
+	for (__u64 i = 0; i < 4; i++) {
+		const __s64 at = origin.wall_minus_boot_ns + (__s64)(boot + (i + 1) * 86400 * NS_PER_S);
+		const struct store_query_spec spec = { .from_ns = at - 1000, .to_ns = at + 1000 };
+		AUTO(store_query) q = NULL;
+		struct store_query_stats stats;
+		const struct ev_head *rec;
+
+		require_ok(store_query_open(s, &spec, &q));
+		require(store_query_next(q, &rec) == 1);
+		check_int(((const struct test_body *)(const void *)rec)->number, i);
+		check_int(store_query_next(q, &rec), 0);
+		store_query_stats(q, &stats);
+		/* A block of what was known and one of records each, and none of the segments long before. */
+		check_int(stats.blocks, 2 * (4 - i));
+	}
 }
 
 TEST(the_oldest_segments_go_when_the_folder_is_full)

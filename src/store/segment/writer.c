@@ -5,6 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "store/segment/segment.h"
 
@@ -21,6 +22,7 @@ struct store_writer {
 	__u64 number;
 	__u64 bytes;      /* of the file: all blocks up to here are whole */
 	__u64 block_lost; /* records missing before the block that is being made */
+	__u64 newest_ns;  /* of all records so far */
 	time_t began_s, checked_s;
 	struct block_maker *maker;
 	struct buf out;
@@ -123,7 +125,9 @@ static void write_block(struct store_writer *w, __u32 flags)
 		w->block_lost = 0;
 		return;
 	}
-	w->stats.last_error = r < 0 ? -r : errno;
+	/* Without a segment, it is what kept one from being begun. */
+	if (r < 0 || w->fd >= 0)
+		w->stats.last_error = r < 0 ? -r : errno;
 	if (w->stream)
 		fd_closep(&w->fd);
 	else if (w->fd >= 0)
@@ -148,6 +152,8 @@ static int put(struct store_writer *w, const struct ev_head *rec, __u32 flags)
 {
 	if (rec->len < sizeof(*rec) || rec->len > EV_LEN_MAX)
 		return err_new(-EINVAL, "a record of %u bytes", rec->len);
+	if (rec->time_ns > w->newest_ns)
+		w->newest_ns = rec->time_ns;
 	if (block_put(w->maker, rec))
 		return 0;
 	write_block(w, flags);
@@ -290,17 +296,19 @@ static void put_known(struct store_writer *w, const char *known, size_t len)
 
 int store_writer_begin(struct store_writer *w, const struct store_origin *origin, const void *known, size_t known_len)
 {
-	const struct ev_head *first = known_len >= sizeof(*first) ? known : NULL;
+	__u64 now_ns = clock_boot_ns();
 	int r;
 
 	end_segment(w);
 	keep_bounds(w);
 	buf_clear(&w->out);
-	r = segment_head_make(origin, first ? first->time_ns : 0, &w->out);
+	r = segment_head_make(origin, now_ns > w->newest_ns ? now_ns : w->newest_ns, &w->out);
 	if (r == 0)
 		r = create(w);
-	if (r < 0)
+	if (r < 0) {
+		w->stats.last_error = -r;
 		return r;
+	}
 	w->begun_once = true;
 	w->began_s = time(NULL);
 	w->bytes = 0;
