@@ -39,7 +39,7 @@ enum {
 /* What the server tells, and is told. */
 struct shared {
 	_Atomic unsigned port[2]; /* plain, TLS; 1: failed */
-	_Atomic bool go, put_all;
+	_Atomic bool go, put_all, over;
 };
 
 static struct shared *shared;
@@ -58,15 +58,16 @@ static void serve(bool tls, size_t ring)
 	if (ring == RING_BYTES)
 		export_fixture_put(&f, RECORDS);
 	shared->port[tls] = f.port;
-	while (!shared->go)
+	while (!shared->go && !shared->over && !bench_stopped())
 		bench_sleep_ms(1);
-	for (unsigned n = 0; ring != RING_BYTES && n < HUNDRED_RECORDS && !bench_stopped(); n += HUNDRED_STEP) {
+	for (unsigned n = 0; ring != RING_BYTES && n < HUNDRED_RECORDS && !shared->over && !bench_stopped();
+	     n += HUNDRED_STEP) {
 		export_fixture_put(&f, HUNDRED_STEP);
 		bench_sleep_ms(5);
 	}
 	shared->put_all = true;
-	for (;;)
-		(void)pause();
+	while (!shared->over && !bench_stopped())
+		bench_sleep_ms(5);
 }
 
 static pid_t server(bool tls, size_t ring)
@@ -74,11 +75,11 @@ static pid_t server(bool tls, size_t ring)
 	pid_t pid;
 
 	shared->port[tls] = 0;
-	shared->go = shared->put_all = false;
+	shared->go = shared->put_all = shared->over = false;
 	pid = fork();
 	if (pid == 0) {
 		serve(tls, ring);
-		_exit(1);
+		_exit(0);
 	}
 	while (pid > 0 && !shared->port[tls] && !bench_stopped() && !waitpid(pid, NULL, WNOHANG))
 		bench_sleep_ms(10);
@@ -89,6 +90,13 @@ static void end(pid_t pid)
 {
 	if (pid <= 0)
 		return;
+	/* It takes its folder with it. */
+	shared->over = true;
+	for (unsigned i = 0; i < 1000; i++) {
+		if (waitpid(pid, NULL, WNOHANG) == pid)
+			return;
+		bench_sleep_ms(10);
+	}
 	(void)kill(pid, SIGKILL);
 	(void)waitpid(pid, NULL, 0);
 }

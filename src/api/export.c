@@ -97,6 +97,7 @@ struct filter_spec export_filter_spec(const struct export_filter *filter)
 		.container = filter->container,
 		.path = filter->path,
 		.address = filter->address,
+		.expr = filter->expr,
 	};
 }
 
@@ -137,25 +138,27 @@ static int open_context(struct export_sub *sub, bool from_now)
 	return r < 0 ? r : learn(sub, from_now);
 }
 
+int export_filter_compile(const struct export_filter *filter, struct filter **ret_filter)
+{
+	const struct filter_spec spec = export_filter_spec(filter);
+
+	if (spec.descendants && !spec.pid)
+		return err_new(-EINVAL, "descendants: of whom? Set pid, too");
+	return filter_compile(&spec, ret_filter);
+}
+
 static int open_filter(struct export_sub *sub, const struct export_filter *filter, bool from_now)
 {
-	struct filter_spec spec;
 	int r;
 
-	if (!filter)
+	/* Types are bits already: they alone need no filter. */
+	if (!filter || (!filter->pid && !filter->descendants && !*filter->comm && !*filter->container &&
+			!*filter->path && !*filter->address && !*filter->expr))
 		return 0;
-	if (*filter->expr)
-		return err_new(-EOPNOTSUPP, "expr: this agent knows no expressions yet");
-	spec = export_filter_spec(filter);
-	if (!spec.pid && !*spec.comm && !*spec.container && !*spec.path && !*spec.address) {
-		if (spec.descendants)
-			return err_new(-EINVAL, "descendants: of whom? Set pid, too");
-		return 0;
-	}
-	r = filter_compile(&spec, &sub->filter);
+	r = export_filter_compile(filter, &sub->filter);
 	if (r < 0)
 		return r;
-	return spec.descendants || *spec.container ? open_context(sub, from_now) : 0;
+	return filter_needs_context(sub->filter) ? open_context(sub, from_now) : 0;
 }
 
 static int open_reader(struct export_sub *sub, const struct stream_request *request)

@@ -27,7 +27,7 @@ struct query {
 	struct http_request *req; /* the request's thread alone */
 	struct export *x;
 	struct http_waker *waker;
-	bool grpc;
+	bool grpc, needs_context;
 	struct arena arena;
 	struct query_request request;
 	char **kinds; /* names; NULL: all */
@@ -58,11 +58,6 @@ static void query_unref(struct query *q)
 
 /* ---- looking --------------------------------------------------------------------------------- */
 
-static bool needs_known(const struct filter_spec *spec)
-{
-	return spec->descendants || (spec->container && *spec->container);
-}
-
 static int open_ring(struct query *q, const struct store_query_spec *spec, struct buf *known,
 		     struct store_query **ret_q)
 {
@@ -71,7 +66,7 @@ static int open_ring(struct query *q, const struct store_query_spec *spec, struc
 	__u64 cursor;
 	int r;
 
-	if (source->known && needs_known(&spec->filter)) {
+	if (source->known && q->needs_context) {
 		r = source->known(source->arg, known, &cursor);
 		if (r < 0)
 			return err_wrap(r, "what is known of processes");
@@ -315,30 +310,27 @@ static int keep_kinds(struct query *q)
 	return 0;
 }
 
-static int check_request(const struct query *q)
+static int check_request(struct query *q)
 {
-	const struct query_request *r = &q->request;
-	struct filter_spec spec;
+	const struct query_request *asked = &q->request;
 	AUTO(filter) filter = NULL;
+	int r;
 
-	if (r->limit > EXPORT_PAGE_MAX)
+	if (asked->limit > EXPORT_PAGE_MAX)
 		return err_new(-EINVAL, "limit: at most %d", EXPORT_PAGE_MAX);
-	if (r->since > INT64_MAX || r->until > INT64_MAX || (r->until && r->until < r->since))
+	if (asked->since > INT64_MAX || asked->until > INT64_MAX || (asked->until && asked->until < asked->since))
 		return err_new(-EINVAL, "since and until: wanted nanoseconds since 1970, the earlier one first");
-	if (strlen(r->cursor) >= STORE_CURSOR_MAX)
+	if (strlen(asked->cursor) >= STORE_CURSOR_MAX)
 		return err_new(-EINVAL, "cursor: none that we gave");
-	if (r->source != SOURCE_RING && r->source != SOURCE_RECORDED)
+	if (asked->source != SOURCE_RING && asked->source != SOURCE_RECORDED)
 		return err_new(-EINVAL, "source: there is no such one");
-	if (r->source == SOURCE_RECORDED && !q->x->source.store)
+	if (asked->source == SOURCE_RECORDED && !q->x->source.store)
 		return err_new(-ENODATA, "source: this agent keeps no recording");
-	if (!r->filter)
+	if (!asked->filter)
 		return 0;
-	if (*r->filter->expr)
-		return err_new(-EOPNOTSUPP, "expr: this agent knows no expressions yet");
-	spec = export_filter_spec(r->filter);
-	if (spec.descendants && !spec.pid)
-		return err_new(-EINVAL, "descendants: of whom? Set pid, too");
-	return filter_compile(&spec, &filter);
+	r = export_filter_compile(asked->filter, &filter);
+	q->needs_context = r == 0 && filter_needs_context(filter);
+	return r;
 }
 
 static int start_thread(struct query *q)

@@ -35,7 +35,7 @@ struct export_sub {
 	struct filter *filter; /* NULL: the kinds are all */
 	struct context *context;
 	struct context_view view;
-	struct event event; /* of the last record */
+	struct event event;          /* of the last record */
 	bool plain;                  /* nobody asks for `event` */
 	uint32_t sample, sampled_at; /* one of so many; how many since the last */
 	uint64_t lost;               /* to be told */
@@ -74,6 +74,7 @@ bool export_sub_idle(struct export_sub *sub);
 int export_kinds(const struct consumer *consumer, const struct export_filter *filter, uint32_t kinds[256]);
 /* The rest of a filter as what the filter's compiler takes; `kinds` stay with the caller. */
 struct filter_spec export_filter_spec(const struct export_filter *filter);
+int export_filter_compile(const struct export_filter *filter, struct filter **ret_filter);
 
 /* What the files of the export share. */
 struct export
