@@ -407,7 +407,7 @@ static enum truth lineage(const struct vm_expr_op *op, const struct predicate_sc
 /* A field that holds a list, of which one item stands in its slot. */
 struct choice {
 	uint32_t slot;
-	struct value list;
+	struct value was, list; /* list: of one null where there was an empty one */
 	size_t at;
 };
 
@@ -444,10 +444,10 @@ static struct value *run_any(const struct program *p, struct predicate_scratch *
 		if (n == VM_CHOICES_MAX) {
 			/* Too many: none of them is taken apart. */
 			while (n--)
-				s->slots[c[n].slot].v = c[n].list;
+				s->slots[c[n].slot].v = c[n].was;
 			return run_expr(p, s, from, to, top);
 		}
-		c[n] = (struct choice) { p->any[op->arg + i], *v, 0 };
+		c[n] = (struct choice) { p->any[op->arg + i], *v, *v, 0 };
 		if (!v->list.n)
 			c[n].list.list.items = &nothing, c[n].list.list.n = 1;
 		*v = c[n].list.list.items[0];
@@ -466,7 +466,7 @@ static struct value *run_any(const struct program *p, struct predicate_scratch *
 		first = false;
 	} while (next_choice(c, n, s) && ++tries < PREDICATE_TRIES_MAX);
 	while (n--)
-		s->slots[c[n].slot].v = c[n].list;
+		s->slots[c[n].slot].v = c[n].was;
 	*top = result;
 	return top + 1;
 }
