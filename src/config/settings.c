@@ -39,7 +39,7 @@ static const struct option rings[] = {
 	RING(critical, "4MiB",
 	     "memory for events that are rare and telling, such as the start of a process; sizes are rounded up to a "
 	     "power of two"),
-	RING(bulk, "16MiB", "memory for all other events"),
+	RING(bulk, "8MiB", "memory for all other events"),
 	RING(packet, "4MiB", "memory for the bytes of packets"),
 };
 
