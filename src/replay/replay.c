@@ -10,7 +10,7 @@
 enum {
 	BATCH = 1024,              /* items between two flushes, or: */
 	FLUSH_NS = 100000000,      /* event time between two */
-	QUEUE_BYTES = 4 << 20,     /* a shard */
+	QUEUE_BYTES = 512 << 10,   /* a shard */
 	HELD_BYTES_MAX = 64 << 20, /* lines of JSON on their way */
 	SLICE_NS = 50000000,       /* of a wait for the time of an event */
 	ENGINES_MAX = 64,
