@@ -140,6 +140,16 @@ static bool read_line(const char *path, char *to, int size)
 	return true;
 }
 
+static void check_is_json(const char *text)
+{
+	static const struct json_limits limits = { ANSWER_MAX, 1 << 18, 32 };
+	auto_json struct json_doc doc;
+	const struct json_node *root;
+
+	json_init(&doc, &limits);
+	require_ok(json_parse(&doc, text, strlen(text), &root));
+}
+
 TEST(the_api_of_an_agent_lets_in_who_has_a_token)
 {
 	auto_sandbox struct sandbox sb;
@@ -182,15 +192,10 @@ TEST(the_api_of_an_agent_lets_in_who_has_a_token)
 	check_int(get(dial_tcp(a.port), "/openapi.json", NULL, &answer), 200);
 	check_has(buf_text(&answer), "\"/metrics\":{\"get\":{");
 	check_has(buf_text(&answer), "\"/api/v1/ebpf/stream\":{\"get\":{");
-	{
-		static const struct json_limits limits = { 1 << 20, 1 << 16, 32 };
-		const char *body = strstr(buf_text(&answer), "\r\n\r\n");
-		auto_json struct json_doc doc;
-		const struct json_node *root;
-
-		json_init(&doc, &limits);
-		require_ok(json_parse(&doc, body + 4, strlen(body + 4), &root));
-	}
+	check_is_json(strstr(buf_text(&answer), "\r\n\r\n") + 4);
+	require(e2e_ask(e, "{\"cmd\":\"status\"}", &answer));
+	check_is_json(buf_text(&answer));
+	check_has(buf_text(&answer), "\"consumers\":[{\"name\":\"anonymous\",");
 
 	/* What is taken back is gone within a second or two, without a reload. */
 	{
