@@ -5,6 +5,7 @@
 #include "base/test.h"
 #include "event/json_event.h"
 #include "predicate/functions.h"
+#include "predicate/set.h"
 #include "predicate/tree.h"
 #include "rule/rule.h"
 
@@ -325,5 +326,69 @@ TEST(what_means_the_same_is_one)
 	require_ok(program_build(b, &p));
 	check_int(program_count(p), 3);
 	for (int i = 0; i < 3; i++)
+		query_free(q[i]);
+}
+
+/* Each by its literals, and those without any. */
+TEST(a_set_finds_what_is_true_and_nothing_else)
+{
+	static const struct {
+		const char *name, *text, *category;
+		bool want;
+	} rows[] = {
+		{ "by a whole text", "process.name == \"bash\"", NULL, true },
+		{ "by another case", "process.name : \"BASH\"", NULL, true },
+		{ "the literal is there, its case is not", "process.name == \"BASH\"", NULL, false },
+		{ "by a list", "process.name in (\"sh\", \"bash\")", NULL, true },
+		{ "by what it begins with", "process.name like \"ba*\"", NULL, true },
+		{ "by what it ends with", "process.name like \"*sh\"", NULL, true },
+		{ "by what is in it", "process.name like \"*as*\"", NULL, true },
+		{ "by the longest part", "process.name like \"?a*sh\"", NULL, true },
+		{ "no part of it", "process.name like \"*zsh*\"", NULL, false },
+		{ "without a literal", "process.name like \"????\"", NULL, true },
+		{ "by an item of a list", "process.args == \"-c\"", NULL, true },
+		{ "by a function", "stringContains(process.name, \"as\")", NULL, true },
+		{ "of two, one", "process.name == \"x\" or process.pid == 42", NULL, true },
+		{ "of two, both", "process.name == \"bash\" and process.args == \"id\"", NULL, true },
+		{ "of two, one is missing", "process.name == \"bash\" and process.args == \"ls\"", NULL, false },
+		{ "not", "not process.name == \"x\"", NULL, true },
+		{ "a number as text", "process.pid == \"42\"", NULL, true },
+		{ "a text as number", "user.id == 0", NULL, true },
+		{ "its category", "true", "file", true },
+		{ "another category", "process.name == \"bash\"", "network", false },
+		{ "never", "false", NULL, false },
+	};
+	AUTO(predicate_set_builder) builder = NULL;
+	AUTO(predicate_set) set = NULL;
+	struct query *q[countof(rows)] = { 0 };
+	uint32_t index[countof(rows)];
+	const uint32_t *list;
+	auto_bench struct bench b;
+	struct predicate_input in = { .ev = &b.ev };
+	struct diag diag;
+	size_t n;
+
+	require(bench_open(&b, event_line));
+	require_ok(predicate_set_builder_new(&builder));
+	for (size_t i = 0; i < countof(rows); i++) {
+		require_ok(condition_compile(rows[i].text, strlen(rows[i].text), NULL, &diag, &q[i]));
+		require_ok(predicate_set_builder_add(builder, q[i], q[i]->stage[0].condition, rows[i].category,
+						     &index[i]));
+	}
+	require_ok(predicate_set_build(builder, &set));
+	/* Again and again: what was found for one event says nothing of the next. */
+	for (int round = 0; round < 3; round++) {
+		n = predicate_set_run(set, &in, b.scratch, &list);
+		for (size_t i = 1; i < n; i++)
+			check(list[i - 1] < list[i]);
+		for_each_row (r, rows) {
+			bool found = false;
+
+			for (size_t i = 0; i < n; i++)
+				found |= list[i] == index[r - rows];
+			check_int(found, r->want);
+		}
+	}
+	for (size_t i = 0; i < countof(rows); i++)
 		query_free(q[i]);
 }
