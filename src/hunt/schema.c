@@ -587,7 +587,8 @@ static int take_root(const struct file *f, const struct yaml_node *root)
 			take_key(f, v);
 	if (f->report->n_errors)
 		return err_new(-EINVAL, "%s is no schema", f->name);
-	qsort(f->schema->fields, f->schema->n_fields, sizeof(*f->schema->fields), by_name);
+	if (f->schema->n_fields)
+		qsort(f->schema->fields, f->schema->n_fields, sizeof(*f->schema->fields), by_name);
 	return 0;
 }
 

@@ -209,7 +209,8 @@ int order_take(struct order *o, int64_t before_ns,
 		more = fn(arg, &l->key, l->what, text_of(l), l->n);
 		line_done(o, l);
 	}
-	memmove(o->lines, o->lines + i, (o->n - i) * sizeof(*o->lines));
+	if (o->n > i)
+		memmove(o->lines, o->lines + i, (o->n - i) * sizeof(*o->lines));
 	o->n -= i;
 	return more ? 0 : 1;
 }
