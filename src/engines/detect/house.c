@@ -168,6 +168,22 @@ static int house_new(const struct house_options *options, const char *rules_path
 	return 0;
 }
 
+/* True: it had no such shard, and was not at work yet. */
+static bool take_shard(struct house *h, unsigned shard)
+{
+	bool is_free;
+
+	(void)pthread_mutex_lock(&h->lock);
+	is_free = !h->has_shard[shard] && h->now_ns == INT64_MIN;
+	if (is_free) {
+		h->has_shard[shard] = true;
+		h->told_ns[shard] = INT64_MIN;
+		h->n_shards++;
+	}
+	(void)pthread_mutex_unlock(&h->lock);
+	return is_free;
+}
+
 int house_join(const void *of, unsigned shard, const struct house_options *options, const char *rules_path,
 	       struct house **ret_house)
 {
@@ -177,7 +193,7 @@ int house_join(const void *of, unsigned shard, const struct house_options *optio
 	if (shard >= HOUSE_SHARDS_MAX)
 		return err_new(-EINVAL, "shard %u: there are at most %d", shard, HOUSE_SHARDS_MAX);
 	(void)pthread_mutex_lock(&houses_lock);
-	for (h = houses; h && (h->of != of || h->has_shard[shard] || h->now_ns != INT64_MIN); h = h->next)
+	for (h = houses; h && (h->of != of || !take_shard(h, shard)); h = h->next)
 		;
 	if (!h) {
 		r = house_new(options, rules_path, &h);
@@ -185,14 +201,11 @@ int house_join(const void *of, unsigned shard, const struct house_options *optio
 			h->of = of;
 			h->next = houses;
 			houses = h;
+			(void)take_shard(h, shard);
 		}
 	}
-	if (r == 0) {
-		h->has_shard[shard] = true;
-		h->told_ns[shard] = INT64_MIN;
-		h->n_shards++;
+	if (r == 0)
 		*ret_house = h;
-	}
 	(void)pthread_mutex_unlock(&houses_lock);
 	return r;
 }
