@@ -215,13 +215,13 @@ static int result_ndjson(struct printer *p, const struct hunt_result *result, co
 /* ---- for people ------------------------------------------------------------------------------------------------ */
 
 /* What the agent wrote has a line of its own; of other events the beginning is shown as it is. */
-static int event_line(struct printer *p, const struct hunt_event *e, const char *before)
+static int event_line(struct printer *p, const struct hunt_event *e, unsigned indent)
 {
 	const struct json_node *event, *kind;
 	int r;
 
 	if (e->input == UINT32_MAX) {
-		buf_printf(&p->out, "%s(no such event)\n", before);
+		buf_printf(&p->out, "%*s(no such event)\n", (int)indent, "");
 		return 0;
 	}
 	r = read_line(p, e);
@@ -230,13 +230,13 @@ static int event_line(struct printer *p, const struct hunt_event *e, const char 
 	if (json_parse(&p->doc, p->line_p, p->line_n, &event) == 0) {
 		kind = view_field(event, "event.dataset");
 		if (kind && kind->type == JSON_STRING && view_kind(kind->s)) {
-			buf_str(&p->out, before);
+			p->view.indent = indent;
 			view_event(&p->view, event, &p->out);
 			return 0;
 		}
 	}
 	err_clear();
-	buf_printf(&p->out, "%s%s%s%" PRIu64 "  ", before,
+	buf_printf(&p->out, "%*s%s%s%" PRIu64 "  ", (int)indent, "",
 		   hunt_n_inputs(p->h) > 1 ? hunt_input_name(p->h, e->input) : "", hunt_n_inputs(p->h) > 1 ? ":" : "#",
 		   e->index);
 	text_safe_json(&p->out, p->line_p, p->line_n);
@@ -258,7 +258,7 @@ static int match_table(struct printer *p, const struct hunt_result *result, cons
 		}
 	}
 	if (m->kind == RUNNER_EVENT)
-		return event_line(p, events, "");
+		return event_line(p, events, 0);
 	buf_printf(&p->out, "%s%s %zu", number ? "\n" : "", m->kind == RUNNER_SAMPLE ? "sample" : "sequence",
 		   number + 1);
 	if (m->keys_len) {
@@ -267,7 +267,7 @@ static int match_table(struct printer *p, const struct hunt_result *result, cons
 	}
 	buf_char(&p->out, '\n');
 	for (size_t i = 0; i < m->n_events && r == 0; i++)
-		r = event_line(p, &events[i], "  ");
+		r = event_line(p, &events[i], 2);
 	return r;
 }
 

@@ -306,6 +306,53 @@ static void rings(const struct page *p, const struct json_node *status)
 	table_print(&t, 2, p->out);
 }
 
+/* What keeps records, and who may have them: the raw ring, the recording on disk, the API. */
+static void raw_path(const struct page *p, const struct json_node *status)
+{
+	const struct json_node *raw = json_get(status, "raw"), *record = json_get(status, "record");
+	auto_buf struct buf size = { .max = 64 };
+
+	if (raw && raw->type == JSON_OBJECT) {
+		text_bytes(&size, node_u64(raw, "capacity"));
+		buf_printf(p->out, "\n  raw ring of %s: %" PRIu64 " of %" PRIu64 " records are held\n", buf_text(&size),
+			   node_u64(raw, "puts") - node_u64(raw, "overwritten"), node_u64(raw, "puts"));
+	}
+	if (record && record->type == JSON_OBJECT) {
+		const char *folder = node_text(record, "folder"), *error = node_text(record, "error");
+		uint64_t lost = node_u64(record, "lost_ring") + node_u64(record, "lost_disk");
+
+		buf_str(p->out, "  recorded in ");
+		text_safe(p->out, folder, strlen(folder));
+		buf_printf(p->out, ": %" PRIu64 " records, %" PRIu64 " lost", node_u64(record, "records"), lost);
+		if (error[0])
+			buf_str(p->out, "; ");
+		text_safe(p->out, error, strlen(error));
+		buf_char(p->out, '\n');
+	}
+}
+
+static void api(const struct page *p, const struct json_node *status)
+{
+	const struct json_node *api = json_get(status, "api");
+	const char *state = node_text(api, "state"), *why = node_text(api, "why"), *listen = node_text(api, "listen"),
+		   *socket = node_text(api, "socket");
+
+	if (!strcmp(state, "failed")) {
+		buf_str(p->out, "  the API is not served: ");
+		text_safe(p->out, why, strlen(why));
+		buf_char(p->out, '\n');
+	}
+	if (strcmp(state, "running") != 0)
+		return;
+	buf_str(p->out, "  the API listens at ");
+	text_safe(p->out, listen, strlen(listen));
+	buf_str(p->out, listen[0] && socket[0] ? " and " : "");
+	text_safe(p->out, socket, strlen(socket));
+	buf_printf(p->out, ": %" PRIu64 " token%s, %" PRIu64 " connected, %" PRIu64 " records sent\n",
+		   node_u64(api, "tokens"), node_u64(api, "tokens") == 1 ? "" : "s", node_u64(api, "connections"),
+		   node_u64(api, "records"));
+}
+
 static void streams(const struct page *p, const struct json_node *status)
 {
 	for_each_item (s, status, "streams") {
@@ -362,6 +409,8 @@ static void whole_page(const struct page *p, const struct json_node *status, con
 	by_class(p, h);
 	sum_line(p, h);
 	rings(p, status);
+	raw_path(p, status);
+	api(p, status);
 	if (items_first(status, "streams"))
 		buf_char(p->out, '\n');
 	streams(p, status);

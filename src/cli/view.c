@@ -527,7 +527,7 @@ static void put_time(struct view *view, const struct json_node *event, struct bu
 	int day;
 
 	if (!at || at->type != JSON_STRING || !clock_parse(at->s, at->len, &wall_ns)) {
-		buf_str(out, "--:--:--.---");
+		buf_printf(out, "%*s--:--:--.---", (int)view->indent, "");
 		return;
 	}
 	s = (time_t)(wall_ns / (int64_t)NS_PER_S);
@@ -541,6 +541,7 @@ static void put_time(struct view *view, const struct json_node *event, struct bu
 		buf_char(out, '\n');
 		view->day = day;
 	}
+	buf_printf(out, "%*s", (int)view->indent, "");
 	paint(view, "2", out);
 	buf_printf(out, "%02d:%02d:%02d.%03d", tm.tm_hour, tm.tm_min, tm.tm_sec,
 		   (int)(wall_ns % (int64_t)NS_PER_S / (int64_t)NS_PER_MS));

@@ -13,7 +13,8 @@
 
 struct view {
 	bool color;
-	int day; /* of the event shown last; 0: none yet */
+	int day;         /* of the event shown last; 0: none yet */
+	unsigned indent; /* blanks in front of an event's line */
 };
 
 /* Appends the line of an event as the agent sends it, and a line with the date in front where the day changes. */

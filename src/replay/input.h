@@ -18,10 +18,10 @@ struct input_origin {
 
 struct input_item {
 	const struct ev_head *rec; /* NULL: an event of another schema */
-	struct str line;    /* of JSON input */
-	bool has_context;   /* the line says itself what a context would */
-	int64_t wall_ns;    /* when it happened; where the event does not say, when the one before it did */
-	bool origin_is_new; /* the item and those after it are of input_origin() as it is now */
+	struct str line;           /* of JSON input */
+	bool has_context;          /* the line says itself what a context would */
+	int64_t wall_ns;           /* when it happened; where the event does not say, when the one before it did */
+	bool origin_is_new;        /* the item and those after it are of input_origin() as it is now */
 };
 
 enum input_format { INPUT_RECORDING, INPUT_JSON, INPUT_CAPTURE };
