@@ -44,7 +44,8 @@ struct replay_options {
 	const struct replay_engine *engines; /* NULL: none */
 	/* The caller's thread: what comes out, in order. False: it is enough. */
 	bool (*on_line)(void *arg, enum replay_what what, const char *line, size_t n);
-	/* The caller's thread, now and then. False: end here. May be NULL. */
+	/* The caller's thread, now and then; while it waits for the time of an event, without stats. False: end here.
+	 * May be NULL. */
 	bool (*on_progress)(void *arg, const struct input_stats *stats);
 	void *arg;
 };
