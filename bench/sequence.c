@@ -39,8 +39,7 @@ static double resident(void)
 	return (double)here * (double)sysconf(_SC_PAGESIZE);
 }
 
-/* ---- the machine alone --------------------------------------------------------------------------------------------
- */
+/* ---- the machine alone ----------------------------------------------------------------------- */
 
 static void tell(void *ctx, const struct machine_result *r)
 {
@@ -136,8 +135,7 @@ static void many_keys(void)
 	rig_close(&rig);
 }
 
-/* ---- all the way: condition, key, state
- * ------------------------------------------------------------------------------ */
+/* ---- all the way: condition, key, state ------------------------------------------------------ */
 
 static void put(void *ctx, const struct runner_match *m)
 {

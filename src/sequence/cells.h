@@ -43,7 +43,7 @@ static inline uint32_t cells_room(const struct cells *c)
 	return c->n - 1 - c->in_use;
 }
 
-/* ---- chains of bytes: a cell's first word names the next ------------------------------------------- */
+/* ---- chains of bytes: a cell's first word names the next ------------------------------------- */
 
 static inline uint32_t chain_cells(size_t n)
 {
@@ -57,7 +57,7 @@ bool chain_equals(const struct cells *c, cell first, const void *bytes, size_t n
 cell chain_next(const struct cells *c, cell at);
 void chain_give(struct cells *c, cell first);
 
-/* ---- a table of cells by hash ------------------------------------------------------------------------- */
+/* ---- a table of cells by hash ---------------------------------------------------------------- */
 
 /* Open addressing, fixed size. Who asks compares the keys. */
 struct cell_table {

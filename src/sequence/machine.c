@@ -115,7 +115,7 @@ struct machine_store {
 #define KEY(s, c)   ((struct key_cell *)cell_at(&(s)->cells, (c)))
 #define STATE(s, c) ((struct state_cell *)cell_at(&(s)->cells, (c)))
 
-/* ---- plans ---------------------------------------------------------------------------------------------- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 void machine_plan_free(struct machine_plan *plan)
 {
@@ -198,7 +198,7 @@ int machine_plan_new(const struct machine_spec *spec, struct machine_plan **ret_
 	return 0;
 }
 
-/* ---- the store ------------------------------------------------------------------------------------------- */
+/* ---- the store ------------------------------------------------------------------------------- */
 
 int machine_store_open(const struct machine_store_options *options, struct machine_store **ret_store)
 {
@@ -282,7 +282,7 @@ int machine_open(struct machine_store *s, struct machine *m, const struct machin
 	return 0;
 }
 
-/* ---- events and what is remembered of them --------------------------------------------------------------- */
+/* ---- events and what is remembered of them --------------------------------------------------- */
 
 static void drop_event(struct machine_store *s, uint64_t handle)
 {
@@ -333,7 +333,7 @@ static void free_state(struct machine_store *s, cell at)
 	cells_give(&s->cells, at);
 }
 
-/* ---- keys: finding, making, letting go -------------------------------------------------------------------- */
+/* ---- keys: finding, making, letting go ------------------------------------------------------- */
 
 static uint32_t key_hash(const struct machine *m, uint64_t hash)
 {
@@ -625,7 +625,7 @@ static void let_go_if_empty(struct machine_store *s, cell at)
 		let_go(s, at);
 }
 
-/* ---- telling ------------------------------------------------------------------------------------------------ */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 static bool is_too_late(const struct machine_plan *p, int64_t start_ns, int64_t now_ns)
 {
@@ -690,7 +690,7 @@ static void tell(struct machine_store *s, struct machine *m, const struct key_ce
 	s->options.tell(s->options.ctx, &result);
 }
 
-/* ---- sequences that go on --------------------------------------------------------------------------------- */
+/* ---- sequences that go on -------------------------------------------------------------------- */
 
 /* What the event is called from now on; one more reference. False: there is no room for it. */
 static bool hold_event(struct machine_store *s, cell spare, uint64_t *ret_handle)
@@ -788,7 +788,7 @@ static cell copy_state(struct machine_store *s, cell from)
 	return at;
 }
 
-/* ---- sequences that are complete --------------------------------------------------------------------------- */
+/* ---- sequences that are complete ------------------------------------------------------------- */
 
 /* When it is known that nothing that must be missing came too close; not_seen: now. */
 static int64_t deadline_of(const struct machine_plan *p, const struct state_cell *st, int64_t end_ns)
@@ -913,7 +913,7 @@ static void tell_waiting(struct machine_store *s, struct machine *m, int64_t now
 	}
 }
 
-/* ---- hits ----------------------------------------------------------------------------------------------------- */
+/* ---- hits ------------------------------------------------------------------------------------ */
 
 static cell new_state(struct machine_store *s, uint64_t handle)
 {
@@ -1211,7 +1211,7 @@ static void hit_one(struct machine_store *s, struct machine *m, const struct mac
 	let_go_if_empty(s, key);
 }
 
-/* ---- time ----------------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 static void expire(struct machine_store *s, struct machine *m, int64_t now_ns, uint32_t most)
 {
@@ -1289,7 +1289,7 @@ void machine_event(struct machine_store *s, struct machine *m, const struct mach
 	s->event = NULL;
 }
 
-/* ---- books ---------------------------------------------------------------------------------------------------- */
+/* ---- books ----------------------------------------------------------------------------------- */
 
 void machine_store_gauges(const struct machine_store *s, struct runner_stats *stats)
 {

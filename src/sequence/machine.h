@@ -25,7 +25,7 @@
 #include "sequence/cells.h"
 #include "sequence/runner.h"
 
-/* ---- plans: what does not change ---------------------------------------------------------------------- */
+/* ---- plans: what does not change ------------------------------------------------------------- */
 
 struct machine_stage_spec {
 	bool missing;
@@ -66,7 +66,7 @@ int machine_plan_new(const struct machine_spec *spec, struct machine_plan **ret_
 void machine_plan_free(struct machine_plan *plan);
 DEFINE_AUTO(machine_plan)
 
-/* ---- machines: one a rule ----------------------------------------------------------------------------- */
+/* ---- machines: one a rule -------------------------------------------------------------------- */
 
 struct machine {
 	const struct machine_plan *plan;

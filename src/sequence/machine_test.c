@@ -11,7 +11,7 @@
 
 enum { STAGES = 6, EVENTS = 40, KEYS = 3, STEPS = 20, FOUND = 4096, TEXT = 1 << 16 };
 
-/* ---- streams and specs --------------------------------------------------------------------------------------- */
+/* ---- streams and specs ----------------------------------------------------------------------- */
 
 struct ev {
 	int64_t ts;
@@ -34,7 +34,7 @@ static unsigned pick(unsigned n)
 	return (unsigned)(rng >> 33) % n;
 }
 
-/* ---- the model -------------------------------------------------------------------------------------------------- */
+/* ---- the model ------------------------------------------------------------------------------- */
 
 struct seq {
 	size_t ev[STEPS];
@@ -235,7 +235,7 @@ static void join_model(const struct world *w, struct buf *out)
 	}
 }
 
-/* ---- the machine, told the same ------------------------------------------------------------------------------- */
+/* ---- the machine, told the same -------------------------------------------------------------- */
 
 struct rig {
 	struct machine_store *store;
@@ -376,7 +376,7 @@ static void feed(struct rig *rig, size_t i, uint64_t entity)
 	machine_event(rig->store, &rig->machine, &ev, hits, n);
 }
 
-/* ---- the two ---------------------------------------------------------------------------------------------------- */
+/* ---- the two --------------------------------------------------------------------------------- */
 
 static void make_spec(struct world *w, bool join)
 {
@@ -554,7 +554,7 @@ TEST(the_same_is_found_as_it_comes_in_another_order)
 	rounds(3000, 4, false, true);
 }
 
-/* ---- cases that say what the rules mean ---------------------------------------------------------------------- */
+/* ---- cases that say what the rules mean ------------------------------------------------------ */
 
 /* A stream as text: "a1 b2 c2": stages by letter (a first), upper case with key 1, and the time. u is until. */
 static size_t read_stream(struct world *w, const char *text)
@@ -725,8 +725,7 @@ TEST(told_as_they_come_nothing_waits_behind_another)
 	rig_close(&rig);
 }
 
-/* ---- plans --------------------------------------------------------------------------------------------------------
- */
+/* ---- plans ----------------------------------------------------------------------------------- */
 
 TEST(plans_that_make_no_sense_are_refused)
 {
@@ -769,8 +768,7 @@ TEST(a_store_that_is_too_small_is_refused)
 	check(!s);
 }
 
-/* ---- bounds -------------------------------------------------------------------------------------------------------
- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 /* Two machines and many keys, over one store. */
 struct flood {

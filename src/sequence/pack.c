@@ -121,7 +121,7 @@ bool pack_key(struct buf *b, const struct value *v, enum rule_type type, bool fo
 	return put_value(b, v, false, fold, 0);
 }
 
-/* ---- back ------------------------------------------------------------------------------------------------------ */
+/* ---- back ------------------------------------------------------------------------------------ */
 
 static bool get(struct unpack *u, void *to, size_t n)
 {
@@ -204,7 +204,7 @@ bool unpack_next(struct unpack *u, struct value *ret_value)
 	return true;
 }
 
-/* ---- order ------------------------------------------------------------------------------------------------------ */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 static int rank_of(const struct value *v)
 {

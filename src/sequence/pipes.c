@@ -36,7 +36,7 @@ struct pipes {
 	struct pipe pipe[];
 };
 
-/* ---- keeping rows -------------------------------------------------------------------------------------------- */
+/* ---- keeping rows ---------------------------------------------------------------------------- */
 
 struct wanted {
 	const void *bytes;
@@ -121,7 +121,7 @@ static void drop_all(struct pipes *p, struct pipe *from)
 		drop_first(p, from);
 }
 
-/* ---- arguments -------------------------------------------------------------------------------------------------- */
+/* ---- arguments ------------------------------------------------------------------------------- */
 
 static bool read_args(struct pipes *p, const struct pipe *at, const struct pipe_row *row)
 {
@@ -148,8 +148,7 @@ static struct kept *find(struct pipes *p, const struct pipe *at, uint64_t *ret_h
 	return map_get(&at->map, *ret_hash, &w);
 }
 
-/* ---- order --------------------------------------------------------------------------------------------------------
- */
+/* ---- order ----------------------------------------------------------------------------------- */
 
 struct order {
 	bool by_count;
@@ -210,8 +209,7 @@ static void sort_kept(struct pipes *p, struct pipe *at, bool by_count)
 	free(list);
 }
 
-/* ---- the pipes ------------------------------------------------------------------------------------------------------
- */
+/* ---- the pipes ------------------------------------------------------------------------------- */
 
 static void put(struct pipes *p, size_t i, const struct pipe_row *row);
 static void end(struct pipes *p, size_t i);
@@ -356,8 +354,7 @@ static void end(struct pipes *p, size_t i)
 	end(p, i + 1);
 }
 
-/* ---- outside --------------------------------------------------------------------------------------------------------
- */
+/* ---- outside --------------------------------------------------------------------------------- */
 
 int pipes_new(const struct query *q, const struct pipes_options *options, struct pipes **ret_pipes)
 {

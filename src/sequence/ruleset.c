@@ -58,7 +58,7 @@ static int push(void **items, size_t *n, size_t *cap, size_t size, const void *i
 	return 0;
 }
 
-/* ---- expressions ----------------------------------------------------------------------------------------------- */
+/* ---- expressions ----------------------------------------------------------------------------- */
 
 static int make_expr(struct builder *b, const struct query *q, const struct query_key *key, struct rule_expr *ret)
 {
@@ -112,7 +112,7 @@ static int find_captures(struct builder *b, struct rule *rule, ir_ref ref, bool 
 	return 0;
 }
 
-/* ---- stages ------------------------------------------------------------------------------------------------------ */
+/* ---- stages ---------------------------------------------------------------------------------- */
 
 static int use(struct builder *b, uint32_t predicate, uint32_t rule, uint32_t stage)
 {
@@ -235,7 +235,7 @@ static int make_plan(struct ruleset *set, struct rule *rule)
 	return 0;
 }
 
-/* ---- pipes ------------------------------------------------------------------------------------------------------- */
+/* ---- pipes ----------------------------------------------------------------------------------- */
 
 static bool needs_an_end(enum query_pipe_kind kind)
 {
@@ -271,8 +271,7 @@ static int make_pipes(struct builder *b, struct rule *rule)
 	return 0;
 }
 
-/* ---- lineage ------------------------------------------------------------------------------------------------------
- */
+/* ---- lineage --------------------------------------------------------------------------------- */
 
 static enum ir_lineage kind_of(const struct query *q, uint32_t sub)
 {
@@ -310,8 +309,7 @@ static int make_lineage(struct builder *b, struct rule *rule, const struct query
 	return r;
 }
 
-/* ---- rules ---------------------------------------------------------------------------------------------------------
- */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 static int hash_rule(struct rule *rule)
 {

@@ -135,7 +135,7 @@ static const struct rule *rule_at(const struct runner *r, const struct rule_stat
 	return &r->set->rule[rs->number];
 }
 
-/* ---- events of the past ------------------------------------------------------------------------------------------ */
+/* ---- events of the past ---------------------------------------------------------------------- */
 
 static bool past_row_get(const struct remembered *past, field_id id, struct value *ret_value)
 {
@@ -251,8 +251,7 @@ static void capture(void *ctx, struct machine *m, uint32_t stage, struct buf *ou
 	remember_event(r, &rule_at(r, m->owner)->stage[stage].captures, out);
 }
 
-/* ---- telling -------------------------------------------------------------------------------------------------------
- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 static size_t unpack_keys(struct runner *r, const void *key, size_t len, size_t n)
 {
@@ -398,8 +397,7 @@ static bool row_test(void *ctx, ir_ref arg, const struct pipe_row *row)
 	       program_test(r->set->args, arg_index(rule_at(r, rs), arg), r->other_scratch) == TRUTH_TRUE;
 }
 
-/* ---- join keys
- * ------------------------------------------------------------------------------------------------------- */
+/* ---- join keys ------------------------------------------------------------------------------- */
 
 static bool more(void **items, size_t *cap, size_t n, size_t size)
 {
@@ -555,8 +553,7 @@ static bool make_keys(struct runner *r, const struct rule *rule, uint32_t stage,
 	return true;
 }
 
-/* ---- an event
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- an event -------------------------------------------------------------------------------- */
 
 static void put_sample(struct runner *r, struct rule_state *rs, uint32_t stage)
 {
@@ -686,8 +683,7 @@ static void find_uses(struct runner *r)
 	sort_uses(r);
 }
 
-/* ---- lineage
- * ------------------------------------------------------------------------------------------------------------- */
+/* ---- lineage --------------------------------------------------------------------------------- */
 
 static uint64_t process_hash(struct runner *r, const struct event *ev, field_id id)
 {
@@ -833,8 +829,7 @@ static void learn_lineage(struct runner *r)
 		run_lineage(r, r->rule[i], r->set->rule[i].lineage, r->set->rule[i].n_lineages);
 }
 
-/* ---- time
- * -------------------------------------------------------------------------------------------------------------- */
+/* ---- time ------------------------------------------------------------------------------------ */
 
 /* What waited for time to pass now_ns, in the order of its time. */
 static void tell_what_waited(struct runner *r, int64_t now_ns)
@@ -981,8 +976,7 @@ size_t runner_judge(struct runner *r, const struct event *event, const struct ru
 	return count;
 }
 
-/* ---- opening, closing, other rules
- * --------------------------------------------------------------------------------------- */
+/* ---- opening, closing, other rules ----------------------------------------------------------- */
 
 static void rule_state_free(struct runner *r, struct rule_state *rs, const struct rule *rule)
 {

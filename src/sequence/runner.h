@@ -28,7 +28,7 @@ enum {
 	RUNNER_KEY_BYTES_MAX = 1 << 16,
 };
 
-/* ---- what is run ----------------------------------------------------------------------------------- */
+/* ---- what is run ----------------------------------------------------------------------------- */
 
 struct runner_query {
 	const char *id; /* told with each match; need not be unique */
@@ -69,7 +69,7 @@ DEFINE_AUTO(ruleset)
 size_t ruleset_n_rules(const struct ruleset *set);
 const struct runner_query *ruleset_query(const struct ruleset *set, size_t i);
 
-/* ---- a stream ----------------------------------------------------------------------------------------- */
+/* ---- a stream -------------------------------------------------------------------------------- */
 
 struct runner_event {
 	const struct event *event;
@@ -169,7 +169,7 @@ bool runner_concerns(struct runner *r, const struct event *ev);
 
 size_t runner_judge(struct runner *r, const struct event *ev, const struct runner_sink *sink);
 
-/* ---- books -------------------------------------------------------------------------------------------- */
+/* ---- books ----------------------------------------------------------------------------------- */
 
 struct runner_stats {
 	uint64_t events, out_of_order;

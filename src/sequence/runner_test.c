@@ -9,7 +9,7 @@
 
 enum { QUERIES = 8, TEXT = 1 << 20 };
 
-/* ---- a runner over events that are written as text ------------------------------------------------------------- */
+/* ---- a runner over events that are written as text ------------------------------------------- */
 
 struct rig {
 	struct query *query[QUERIES];
@@ -192,7 +192,7 @@ static void feed(struct rig *rig, const char *events)
 	}
 }
 
-/* ---- what queries mean ------------------------------------------------------------------------------------------- */
+/* ---- what queries mean ----------------------------------------------------------------------- */
 
 struct row {
 	const char *name, *query, *events, *want;
@@ -411,8 +411,7 @@ TEST(descendants_are_known_by_entity_in_the_endpoints_dialect)
 		run_row(r, false);
 }
 
-/* ---- rulesets ------------------------------------------------------------------------------------------------------
- */
+/* ---- rulesets -------------------------------------------------------------------------------- */
 
 TEST(what_gives_nothing_before_the_end_is_refused_where_there_is_none)
 {
@@ -513,8 +512,7 @@ TEST(rules_may_change_places)
 		query_free(other.query[i]);
 }
 
-/* ---- the rest
- * -------------------------------------------------------------------------------------------------------- */
+/* ---- the rest -------------------------------------------------------------------------------- */
 
 TEST(a_runner_says_when_more_events_change_nothing)
 {

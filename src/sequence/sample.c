@@ -97,7 +97,7 @@ void sampler_put(struct sampler *s, uint32_t slot, const void *key, size_t key_l
 	to->last->event[to->n++ % EVENTS_IN_BLOCK] = handle;
 }
 
-/* ---- the end --------------------------------------------------------------------------------------------------- */
+/* ---- the end --------------------------------------------------------------------------------- */
 
 struct order {
 	size_t n_values;

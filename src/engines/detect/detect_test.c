@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 #include "base/err.h"
@@ -11,8 +12,7 @@ extern const struct engine engine_detect;
 
 enum { SHARDS_MAX = 4, LINES_MAX = 4096, TEXT = 1 << 18, STREAM = 400, MS = 1000000 };
 
-/* ---- engines on some shards, and what they say --------------------------------------------------------------------
- */
+/* ---- engines on some shards, and what they say ----------------------------------------------- */
 
 /* A line, and when it was told: with which event, or with which mark of time. */
 struct line {
@@ -29,6 +29,7 @@ struct rig {
 	struct line *line;
 	size_t n;
 	struct json_event json;
+	pthread_mutex_t lock; /* of n: shards may be threads */
 };
 
 static uint64_t id_of(const struct event *ev)
@@ -44,8 +45,10 @@ static void put(void *ctx, const struct finding *f)
 	struct line *l;
 	size_t at;
 
-	require(rig->n < LINES_MAX);
-	l = &rig->line[rig->n++];
+	(void)pthread_mutex_lock(&rig->lock);
+	l = rig->n < LINES_MAX ? &rig->line[rig->n++] : NULL;
+	(void)pthread_mutex_unlock(&rig->lock);
+	require(l);
 	l->when = rig->when;
 	at = (size_t)snprintf(l->text, sizeof(l->text), "%s/%u", f->rule, f->severity);
 	for (size_t i = 0; i < f->n_events; i++) {
@@ -75,7 +78,7 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	const struct engine_sink sink = { put, rig };
 	int r = 0;
 
-	*rig = (struct rig) { .n_shards = shards };
+	*rig = (struct rig) { .n_shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER };
 	json_event_init(&rig->json, false);
 	rig->line = calloc(LINES_MAX, sizeof(*rig->line));
 	rig->options = calloc(1, engine_detect.options_size);
@@ -107,7 +110,8 @@ static void rig_close(struct rig *rig)
 #define auto_rig __attribute__((cleanup(rig_close)))
 
 /* An event of a process; those of one process come to one shard. */
-static void feed(struct rig *rig, unsigned n, unsigned ms, unsigned process, const char *rest)
+static void feed_by(struct rig *rig, struct json_event *room, unsigned n, unsigned ms, unsigned process,
+		    const char *rest)
 {
 	char json[512];
 	struct event ev;
@@ -115,10 +119,15 @@ static void feed(struct rig *rig, unsigned n, unsigned ms, unsigned process, con
 				      "{\"n\":%u,\"@timestamp\":%u,\"process\":{\"entity_id\":\"p%u\"},%s}", n, ms,
 				      process, rest);
 
-	require_ok(json_event_parse(&rig->json, json, len));
-	ev = json_event_as_event(&rig->json);
-	rig->when = n;
+	require_ok(json_event_parse(room, json, len));
+	ev = json_event_as_event(room);
 	engine_detect.on_event(rig->shard[process % rig->n_shards], &ev);
+}
+
+static void feed(struct rig *rig, unsigned n, unsigned ms, unsigned process, const char *rest)
+{
+	rig->when = n;
+	feed_by(rig, &rig->json, n, ms, process, rest);
 }
 
 static void tell_time(struct rig *rig, unsigned ms)
@@ -145,8 +154,7 @@ static void write_lines(struct rig *rig, struct buf *out)
 static const char proc[] = "\"event\":{\"category\":\"process\"}";
 static const char file[] = "\"event\":{\"category\":\"file\"}";
 
-/* ---- what it finds
- * ------------------------------------------------------------------------------------------------------ */
+/* ---- what it finds --------------------------------------------------------------------------- */
 
 TEST(findings_name_their_rule_and_all_their_events)
 {
@@ -258,8 +266,68 @@ TEST(what_is_found_does_not_depend_on_the_number_of_shards)
 	}
 }
 
-/* ---- typed records
- * ---------------------------------------------------------------------------------------------------- */
+/* A shard that is a thread: its events of the stream, and all marks of time. */
+struct shard_thread {
+	struct rig *rig;
+	pthread_t thread;
+	unsigned number;
+	uint64_t seed;
+};
+
+static void *run_shard(void *arg)
+{
+	struct shard_thread *t = arg;
+	struct rig *rig = t->rig;
+	auto_json_event struct json_event room;
+	unsigned ms = 1000, mark = 1000;
+
+	json_event_init(&room, false);
+	for (unsigned i = 0; i < STREAM; i++) {
+		uint64_t h = hash_u64(i, t->seed);
+		unsigned process = (unsigned)(h >> 40) % 7;
+		char rest[128];
+
+		ms += (unsigned)(h >> 8) % 12;
+		for (; mark + 20 <= ms; mark += 20)
+			engine_detect.on_time(rig->shard[t->number], (mark + 20ULL) * MS);
+		(void)snprintf(rest, sizeof(rest), "\"k\":%u,\"event\":{\"category\":\"%s\"}", (unsigned)(h >> 16) % 4,
+			       h >> 32 & 1 ? "process" : "file");
+		if (process % rig->n_shards == t->number)
+			feed_by(rig, &room, i, ms, process, rest);
+	}
+	engine_detect.on_time(rig->shard[t->number], (ms + 1000ULL) * MS);
+	return NULL;
+}
+
+static void run_threads(uint64_t seed, unsigned shards, struct buf *out)
+{
+	struct shard_thread thread[SHARDS_MAX];
+	auto_rig struct rig rig = { 0 };
+
+	require_ok(rig_open(&rig, many_rules, shards));
+	for (unsigned i = 0; i < shards; i++) {
+		thread[i] = (struct shard_thread) { .rig = &rig, .number = i, .seed = seed };
+		require(pthread_create(&thread[i].thread, NULL, run_shard, &thread[i]) == 0);
+	}
+	for (unsigned i = 0; i < shards; i++)
+		(void)pthread_join(thread[i].thread, NULL);
+	write_lines(&rig, out);
+}
+
+TEST(shards_that_are_threads_find_the_same_as_one)
+{
+	event_clock_set(0);
+	for (uint64_t seed = 1; seed <= 5; seed++) {
+		auto_buf struct buf one = { .max = TEXT }, more = { .max = TEXT };
+
+		run_threads(seed, 1, &one);
+		check(one.len > 1000);
+		run_threads(seed, SHARDS_MAX, &more);
+		check(strcmp(buf_text(&one), buf_text(&more)) == 0);
+	}
+}
+
+/* ---- typed records --------------------------------------------------------------------------- */
 
 TEST(records_are_kept_with_the_process_that_they_had)
 {
@@ -322,8 +390,7 @@ TEST(what_is_kept_is_bounded)
 	kept_close(&kept);
 }
 
-/* ---- rules
- * ------------------------------------------------------------------------------------------------------------ */
+/* ---- rules ----------------------------------------------------------------------------------- */
 
 TEST(a_file_of_rules_that_is_wrong_is_refused_and_says_where)
 {

@@ -11,8 +11,7 @@ static const uint64_t content_seed = 0x686f757365ULL;
 static pthread_mutex_t houses_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct house *houses;
 
-/* ---- telling ------------------------------------------------------------------------------------------------------
- */
+/* ---- telling --------------------------------------------------------------------------------- */
 
 struct told {
 	struct teller *teller;
@@ -84,8 +83,7 @@ void teller_close(struct teller *t)
 	kept_room_free(t->now);
 }
 
-/* ---- keeping --------------------------------------------------------------------------------------------------------
- */
+/* ---- keeping --------------------------------------------------------------------------------- */
 
 static uint64_t keep(void *ctx, const struct runner_event *ev)
 {
@@ -114,8 +112,7 @@ static uint64_t keep_kept(void *ctx, const struct runner_event *ev)
 	return ev->handle;
 }
 
-/* ---- houses
- * ---------------------------------------------------------------------------------------------------------- */
+/* ---- houses ---------------------------------------------------------------------------------- */
 
 static void house_free(struct house *h)
 {
@@ -230,8 +227,7 @@ void house_leave(struct house *h, unsigned shard)
 		house_free(h);
 }
 
-/* ---- events in one order
- * ------------------------------------------------------------------------------------------------ */
+/* ---- events in one order --------------------------------------------------------------------- */
 
 static bool is_before(const struct house_event *a, const struct house_event *b)
 {
