@@ -169,10 +169,17 @@ static bool past_get(const void *subject, field_id id, struct value *ret_value)
 static void past_each(const void *subject, void (*fn)(void *ctx, field_id id, const struct value *v), void *ctx)
 {
 	const struct remembered *past = subject;
+	const bool counted = past->row && past->row->counted;
+	const field_id of_row[] = { past->fields->count, past->fields->percent, past->fields->key };
+	struct value v;
 
 	for (uint32_t i = 0; i < past->captures->n; i++)
-		if (past->value[i].type != VALUE_NULL)
+		if (past->value[i].type != VALUE_NULL && !(counted && past_row_get(past, past->captures->field[i], &v)))
 			fn(ctx, past->captures->field[i], &past->value[i]);
+	/* What the pipes know of it goes before what it had itself, as when it is asked for one field. */
+	for (size_t i = 0; counted && i < countof(of_row); i++)
+		if (past_row_get(past, of_row[i], &v))
+			fn(ctx, of_row[i], &v);
 }
 
 static const struct event_lens past_lens = { past_get, past_each };
