@@ -279,7 +279,7 @@ int recorder_capture(struct pipeline *pipeline, const struct capture_spec *spec,
 	int r;
 
 	c.has_filter = spec->filter.n_kinds || spec->filter.pid || spec->filter.comm || spec->filter.container ||
-		       spec->filter.path || spec->filter.address;
+		       spec->filter.path || spec->filter.address || spec->filter.expr;
 	r = query_init(&c.query, NULL, &query);
 	if (r == 0)
 		r = capture_open(&c, pipeline, "capture", &options);

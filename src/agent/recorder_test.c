@@ -19,7 +19,7 @@ struct bench {
 	char dir[64];
 	pthread_t thread;
 	_Atomic bool stop;
-	__u64 records; /* that the thread puts, then it only makes batches */
+	_Atomic __u64 records; /* that the thread puts, then it only makes batches */
 	_Atomic __u64 put;
 };
 
@@ -219,11 +219,13 @@ TEST(a_client_gets_a_segment_of_what_it_asked_for)
 		const char *name;
 		struct filter_spec filter;
 		__u64 max;
+		__u32 pid; /* that all have; 0: any */
 	} rows[] = {
 		{ .name = "everything" },
 		{ .name = "ten", .max = 10 },
-		{ .name = "one process", .filter = { .pid = 1003 } },
-		{ .name = "one process and below", .filter = { .pid = 1003, .descendants = true } },
+		{ .name = "one process", .filter = { .pid = 1003 }, .pid = 1003 },
+		{ .name = "a condition", .filter = { .expr = "process.pid == 1003" }, .pid = 1003 },
+		{ .name = "one process and below", .filter = { .pid = 1003, .descendants = true }, .pid = 1003 },
 	};
 
 	for_each_row (row, rows) {
@@ -259,7 +261,7 @@ TEST(a_client_gets_a_segment_of_what_it_asked_for)
 		require_ok(store_open(path, &s));
 		require_ok(store_query_open(s, &all, &q));
 		for (; store_query_next(q, &rec) > 0; n++)
-			check(!row->filter.pid || rec->pid == row->filter.pid);
+			check(!row->pid || rec->pid == row->pid);
 		check(n > 0);
 		if (row->max)
 			check_int(n, row->max);

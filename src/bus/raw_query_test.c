@@ -69,6 +69,7 @@ TEST(the_ring_and_a_recording_answer_alike)
 		{ .name = "a name", .filter = { .comm = "proc-3" } },
 		{ .name = "no such name", .filter = { .comm = "proc-9" } },
 		{ .name = "a kind", .filter = { .kinds = longs, .n_kinds = 1 } },
+		{ .name = "a condition", .filter = { .expr = "test.small < 100 and process.pid > 1010" } },
 		{ .name = "a limit", .filter = { .pid = 1007 }, .limit = 7 },
 		{ .name = "with the context", .filter = { .comm = "proc-3" }, .with_context = true },
 	};
