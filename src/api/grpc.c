@@ -250,7 +250,8 @@ void grpc_parser_add(struct grpc_parser *p, const void *bytes, size_t n)
 		p->bytes.len -= p->taken;
 		p->taken = 0;
 	}
-	buf_add(&p->bytes, bytes, n);
+	if (n)
+		buf_add(&p->bytes, bytes, n);
 }
 
 int grpc_parser_next(struct grpc_parser *p, struct str *ret_message)
