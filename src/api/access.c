@@ -61,17 +61,6 @@ static struct consumer *make_consumer(struct access *a, const char *name, enum r
 	return c;
 }
 
-static bool copy_list(const struct option_list *from, struct option_list *to)
-{
-	to->items = from->n ? calloc(from->n, sizeof(*to->items)) : NULL;
-	for (to->n = 0; to->items && to->n < from->n; to->n++) {
-		to->items[to->n] = strdup(from->items[to->n]);
-		if (!to->items[to->n])
-			break;
-	}
-	return to->n == from->n;
-}
-
 static struct consumer *consumer_of_row(struct access *a, const struct token_row *row)
 {
 	struct consumer *c = make_consumer(a, row->name, row->role);
@@ -82,7 +71,7 @@ static struct consumer *consumer_of_row(struct access *a, const struct token_row
 	c->requests_per_s = row->requests_per_s;
 	if (row->streams)
 		c->streams_max = row->streams;
-	if (!copy_list(&row->allow, &c->allow) || !copy_list(&row->deny, &c->deny)) {
+	if (!types_copy(&row->allow, &c->allow) || !types_copy(&row->deny, &c->deny)) {
 		consumer_free(c);
 		return NULL;
 	}

@@ -174,7 +174,6 @@ int api_open(const struct api_options *options, struct api **ret_api)
 	api->settings = *options->settings;
 	api->options.settings = NULL;
 	api->tcp_fd = api->unix_fd = -1;
-	api->started_ns = clock_boot_ns();
 	api->tables[api->n_tables++] = (struct route_table) { api_routes, api_n_routes, api };
 	for (size_t i = 0; i < options->n_tables; i++)
 		api->tables[api->n_tables++] = options->tables[i];

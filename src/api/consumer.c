@@ -16,11 +16,23 @@ bool role_parse(const char *name, enum role *ret_role)
 	return false;
 }
 
-static void list_free(struct option_list *list)
+bool types_copy(const struct option_list *from, struct option_list *to)
+{
+	to->items = from->n ? calloc(from->n, sizeof(*to->items)) : NULL;
+	for (to->n = 0; to->items && to->n < from->n; to->n++) {
+		to->items[to->n] = strdup(from->items[to->n]);
+		if (!to->items[to->n])
+			break;
+	}
+	return to->n == from->n;
+}
+
+void types_clear(struct option_list *list)
 {
 	for (size_t i = 0; i < list->n; i++)
 		free(list->items[i]);
 	free(list->items);
+	*list = (struct option_list) { 0 };
 }
 
 struct consumer *consumer_ref(const struct consumer *c)
@@ -35,8 +47,8 @@ void consumer_free(struct consumer *c)
 {
 	if (!c || atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) != 1)
 		return;
-	list_free(&c->allow);
-	list_free(&c->deny);
+	types_clear(&c->allow);
+	types_clear(&c->deny);
 	free(c);
 }
 

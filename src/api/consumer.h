@@ -48,6 +48,10 @@ struct consumer {
  */
 uint64_t bucket_take(_Atomic uint64_t *at_ns, uint64_t per_s, uint64_t n, uint64_t now_ns);
 
+/* Lists of event types. A copy that fails is to be cleared all the same. */
+bool types_copy(const struct option_list *from, struct option_list *to);
+void types_clear(struct option_list *list);
+
 struct consumer *consumer_ref(const struct consumer *c);
 void consumer_free(struct consumer *c); /* one reference */
 DEFINE_AUTO(consumer)

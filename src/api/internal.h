@@ -67,8 +67,7 @@ struct api {
 	struct audit *audit;
 	struct api_counters counters;
 	_Atomic uint64_t refusal_bucket; /* lines of refusals in the audit log */
-	uint64_t started_ns;
-	struct tls *tls; /* NULL: plain */
+	struct tls *tls;                 /* NULL: plain */
 	struct work *work;
 	int tcp_fd, unix_fd;
 	char address[128], socket_path[108];

@@ -14,18 +14,10 @@
 
 enum { FILE_BYTES_MAX = TOKENS_MAX * 4096, PATH_BYTES_MAX = 4096 };
 
-static void list_clear(struct option_list *list)
-{
-	for (size_t i = 0; i < list->n; i++)
-		free(list->items[i]);
-	free(list->items);
-	*list = (struct option_list) { 0 };
-}
-
 static void row_clear(struct token_row *row)
 {
-	list_clear(&row->allow);
-	list_clear(&row->deny);
+	types_clear(&row->allow);
+	types_clear(&row->deny);
 }
 
 void tokens_free(struct tokens *t)
@@ -36,17 +28,6 @@ void tokens_free(struct tokens *t)
 		row_clear(&t->rows[i]);
 	free(t->rows);
 	free(t);
-}
-
-static int copy_list(const struct option_list *from, struct option_list *to)
-{
-	to->items = from->n ? calloc(from->n, sizeof(*to->items)) : NULL;
-	for (to->n = 0; to->items && to->n < from->n; to->n++) {
-		to->items[to->n] = strdup(from->items[to->n]);
-		if (!to->items[to->n])
-			break;
-	}
-	return to->n == from->n ? 0 : err_new(-ENOMEM, "no memory for a list");
 }
 
 /* ---- what a row may be ------------------------------------------------------------------------------------ */
@@ -435,10 +416,8 @@ int tokens_add(struct tokens *t, const struct token_row *row, char ret_token[TOK
 	(void)snprintf(fresh.created, sizeof(fresh.created), "%.19sZ", now);
 	if (!fresh.cn[0])
 		r = draw(&fresh, ret_token);
-	if (r == 0)
-		r = copy_list(&row->allow, &fresh.allow);
-	if (r == 0)
-		r = copy_list(&row->deny, &fresh.deny);
+	if (r == 0 && (!types_copy(&row->allow, &fresh.allow) || !types_copy(&row->deny, &fresh.deny)))
+		r = err_new(-ENOMEM, "no memory for a list");
 	if (r == 0)
 		r = add_row(t, &fresh);
 	if (r < 0)
