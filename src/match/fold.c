@@ -81,8 +81,16 @@ size_t fold_text(const char *p, size_t n, char *to)
 		w |= ((w + 0x3f3f3f3f3f3f3f3fULL) & ~(w + 0x2525252525252525ULL) & 0x8080808080808080ULL) >> 2;
 		memcpy(at, &w, 8);
 	}
-	while (p < end)
-		at += fold_put(fold_code(fold_next(&p, end)), at);
+	while (p < end) {
+		unsigned char c = (unsigned char)*p;
+
+		if (c < 0x80) {
+			*at++ = (char)((unsigned)c - 'A' < 26 ? c | 0x20 : c);
+			p++;
+		} else {
+			at += fold_put(fold_code(fold_next_slow(&p, end)), at);
+		}
+	}
 	return (size_t)(at - to);
 }
 
@@ -169,7 +177,14 @@ uint64_t fold_hash(const char *p, size_t n, uint64_t seed)
 	size_t len = 0;
 
 	while (p < end) {
-		len += fold_put(fold_code(fold_next(&p, end)), room + len);
+		unsigned char c = (unsigned char)*p;
+
+		if (c < 0x80) {
+			room[len++] = (char)((unsigned)c - 'A' < 26 ? c | 0x20 : c);
+			p++;
+		} else {
+			len += fold_put(fold_code(fold_next_slow(&p, end)), room + len);
+		}
 		if (len > sizeof(room) - UTF8_MAX) {
 			h = hash_bytes(room, len, h);
 			len = 0;
