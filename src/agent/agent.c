@@ -254,6 +254,20 @@ int agent_statistics(struct agent *a, bool on)
 	return r;
 }
 
+/* All engines with their options; returns how many. */
+static size_t list_engines(const struct config *config, struct pipeline_engine ret_engines[PIPELINE_ENGINES_MAX])
+{
+	size_t n = 0;
+
+	for (; n < PIPELINE_ENGINES_MAX && engine_table[n]; n++) {
+		char path[64];
+
+		(void)snprintf(path, sizeof(path), "engines.%s", engine_table[n]->name);
+		ret_engines[n] = (struct pipeline_engine) { engine_table[n], config_section(config, path) };
+	}
+	return n;
+}
+
 /* ---- reload -------------------------------------------------------------------------------------------- */
 
 static const char *const effect_names[] = {
@@ -305,6 +319,15 @@ static int apply_sensors(struct agent *a, struct config *from, struct config *to
 	return first_error ? err_new(first_error, "%s", trail) : 0;
 }
 
+/* Rules and the like. What is wrong with them changes nothing. */
+static int apply_engines(struct agent *a, const struct config *config)
+{
+	struct pipeline_engine engines[PIPELINE_ENGINES_MAX];
+	size_t n = list_engines(config, engines);
+
+	return pipeline_reload(a->pipeline, engines, n);
+}
+
 /* Back to what runs now, after a change that a sensor refused. Returns the refusal. */
 static int take_back(struct agent *a, struct config *refused, int error)
 {
@@ -312,6 +335,7 @@ static int take_back(struct agent *a, struct config *refused, int error)
 
 	(void)snprintf(trail, sizeof(trail), "%s", err_trail());
 	(void)apply_sensors(a, refused, a->config);
+	(void)apply_engines(a, a->config);
 	return err_new(error, "%s", trail);
 }
 
@@ -326,6 +350,9 @@ static int reload_locked(struct agent *a, bool whole, struct buf *out)
 		config_report_write(&report, false, out);
 		return r;
 	}
+	r = apply_engines(a, fresh);
+	if (r < 0)
+		return r;
 	r = apply_sensors(a, a->config, fresh);
 	manager_rest(a->manager);
 	if (r < 0 && whole)
@@ -401,7 +428,7 @@ static int open_pipeline(struct agent *a)
 	const struct settings_bus *bus = config_section(a->config, "bus");
 	const struct settings_raw *raw = config_section(a->config, "raw");
 	struct pipeline_engine engines[PIPELINE_ENGINES_MAX];
-	struct pipeline_options options = {
+	const struct pipeline_options options = {
 		.bus = { .shards = bus->shards,
 			 .queue_bytes = bus->queue,
 			 .wait_ns = bus->wait_ns,
@@ -410,15 +437,9 @@ static int open_pipeline(struct agent *a)
 			     .core = a->core },
 		.raw_ring_bytes = raw->ring ? settings_ring_bytes(raw->ring, SETTINGS_RAW_RING_MIN) : 0,
 		.engines = engines,
+		.n_engines = list_engines(a->config, engines),
 	};
 
-	for (; options.n_engines < PIPELINE_ENGINES_MAX && engine_table[options.n_engines]; options.n_engines++) {
-		const struct engine *engine = engine_table[options.n_engines];
-		char path[64];
-
-		(void)snprintf(path, sizeof(path), "engines.%s", engine->name);
-		engines[options.n_engines] = (struct pipeline_engine) { engine, config_section(a->config, path) };
-	}
 	return pipeline_open(a->core, &options, &a->pipeline);
 }
 

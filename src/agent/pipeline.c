@@ -4,6 +4,7 @@
 #include <stdatomic.h>
 #include <string.h>
 #include "base/err.h"
+#include "base/log.h"
 #include "base/json.h"
 
 /* One engine's state on one shard. */
@@ -163,8 +164,11 @@ static void on_time(void *ctx, unsigned shard, __u64 now_ns)
 static void on_finding(void *ctx, const struct finding *finding)
 {
 	struct running_engine *e = ctx;
+	const struct ev_head *rec = finding->event ? finding->event->rec : NULL;
 
-	(void)finding;
+	log_notice("a rule matched", "rule=\"%s\" severity=%u pid=%u process=\"%.*s\" events=%zu", finding->rule,
+		   finding->severity, rec ? rec->pid : 0, rec ? (int)sizeof(rec->comm) : 0, rec ? rec->comm : "",
+		   finding->n_events);
 	atomic_fetch_add_explicit(&e->findings, 1, memory_order_relaxed);
 }
 
@@ -253,6 +257,18 @@ static int open_engines(struct pipeline *p, const struct pipeline_options *optio
 			if (r < 0)
 				return err_wrap(r, "start the engine %s", e->engine->name);
 		}
+	return 0;
+}
+
+int pipeline_reload(struct pipeline *p, const struct pipeline_engine *engines, size_t n)
+{
+	for (size_t i = 0; i < n && i < p->n_engines; i++) {
+		const struct running_engine *e = &p->engines[0][i];
+		int r = e->engine->reload ? e->engine->reload(e->state, engines[i].options) : 0;
+
+		if (r < 0)
+			return err_wrap(r, "reload the engine %s", e->engine->name);
+	}
 	return 0;
 }
 

@@ -43,6 +43,10 @@ void pipeline_settle(struct pipeline *p);
 void pipeline_free(struct pipeline *p);
 DEFINE_AUTO(pipeline)
 
+/* Hands the engines their options of now, and they look at the files that those name. The same engines as at the start.
+ */
+int pipeline_reload(struct pipeline *p, const struct pipeline_engine *engines, size_t n);
+
 struct streams *pipeline_streams(struct pipeline *p);
 /* NULL: there is none. */
 struct raw_ring *pipeline_raw(struct pipeline *p);

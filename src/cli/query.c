@@ -391,14 +391,16 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 	hunt_free(a.hunt);
 	schema_free(a.schema);
 	batch_free(&a.batch);
-	return code;
+	/* A hunt ends with matches, without, or with an error, whatever kind of error it was. */
+	return code == EXIT_NO_AGENT ? EXIT_USAGE : code;
 }
 
 static const struct exit_row exits[] = {
 	{ EXIT_OK, "There were matches, or the query was explained." },
 	{ EXIT_NO, "There were none." },
-	{ EXIT_USAGE, "Called wrongly, a query is wrong, or an input cannot be read." },
-	{ EXIT_NO_AGENT, "No FILE was named, and no agent could be talked to." },
+	{ EXIT_USAGE,
+	  "Called wrongly, a query is wrong, an input cannot be read, or no FILE was named and no agent could be "
+	  "talked to." },
 };
 
 static const struct verb_example examples[] = {

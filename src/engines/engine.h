@@ -42,6 +42,12 @@ struct engine {
 	void (*on_event)(void *state, const struct event *ev);
 	/* Event time has reached now_ns with nothing more to come before it: timers may fire. May be NULL. */
 	void (*on_time)(void *state, __u64 now_ns);
+	/*
+	 * Takes these options, and the files that they name as they are now, in the place of those that it was opened
+	 * with. Any thread, while the shards run; `state` is any shard's. What is wrong with them is said and changes
+	 * nothing; what is under way goes on where it can. NULL: that wants a restart.
+	 */
+	int (*reload)(void *state, const void *options);
 	void (*close)(void *state);
 };
 

@@ -159,6 +159,70 @@ TEST(an_operator_may_change_the_same_thing_for_ever)
 	check_int(e2e_stop(&a, SIGTERM), 0);
 }
 
+static void write_rule(const char *path, const char *name)
+{
+	auto_file FILE *f = fopen(path, "we");
+
+	require(f != NULL);
+	(void)fprintf(f,
+		      "{\"id\":\"r\",\"query\":\"process where event.action == \\\"exec\\\" and process.executable : "
+		      "\\\"*/%s\\\"\"}\n",
+		      name);
+}
+
+/* Waits until the engines have found so many; says what they found. */
+static long findings(const struct e2e *a, long want)
+{
+	long n = -1;
+
+	for (int i = 0; i < 100 && n != want; i++) {
+		auto_buf struct buf answer = { .max = 4 << 20 };
+		const char *at;
+
+		(void)usleep(i ? 50000 : 0);
+		if (!e2e_ask(a, "{\"cmd\":\"status\"}", &answer))
+			return -1;
+		at = strstr(buf_text(&answer), "\"findings\":");
+		n = at ? strtol(at + strlen("\"findings\":"), NULL, 10) : -1;
+	}
+	return n;
+}
+
+TEST(rules_run_on_what_happens_and_are_taken_anew_with_the_configuration)
+{
+	auto_sandbox struct sandbox sb;
+	auto_agent struct e2e a = { 0 };
+	auto_buf struct buf answer = { .max = 1 << 20 };
+	char rules[128], config[1024];
+	int three = 3;
+
+	if (!sandbox_open(&sb, SANDBOX_PLAIN))
+		return;
+	(void)snprintf(rules, sizeof(rules), "%s/rules.ndjson", sb.dir);
+	(void)snprintf(config, sizeof(config), "%sengines:\n  detect: { rules: %s }\n", lean, rules);
+	write_rule(rules, "false");
+	e2e_config(&a, &sb, config);
+	if (!e2e_start(&a, &sb, NULL))
+		return;
+	check_int(sandbox_run(&sb, run_true, &three), 0);
+	check_int(held(&a, "process.exec", 3), 3);
+	check_int(findings(&a, 0), 0);
+	write_rule(rules, "true");
+	require(e2e_ask(&a, "{\"cmd\":\"reload\"}", &answer));
+	check_has(buf_text(&answer), "\"ok\":true");
+	check_int(sandbox_run(&sb, run_true, &three), 0);
+	check_int(findings(&a, 3), 3);
+	/* What cannot be read is refused, and the old ones run on. */
+	write_rule(rules, "\\q");
+	require(e2e_ask(&a, "{\"cmd\":\"reload\"}", &answer));
+	check_has(buf_text(&answer), "\"ok\":false");
+	check_has(buf_text(&answer), "rules.ndjson:1");
+	check_int(sandbox_run(&sb, run_true, &three), 0);
+	check_int(findings(&a, 6), 6);
+	check_int(e2e_stop(&a, SIGTERM), 0);
+	check_has(buf_text(&a.said), "a rule matched rule=\"r\" severity=50");
+}
+
 TEST(check_says_what_the_agent_would_say)
 {
 	auto_sandbox struct sandbox sb;

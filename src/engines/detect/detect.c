@@ -5,9 +5,11 @@
  * See detect.md: which rules run on the shards, which in one place, and in what order.
  */
 #include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "engines/detect/house.h"
 
 enum { SCOUT_BYTES = 1 << 18 };
@@ -19,7 +21,9 @@ struct detect_options {
 };
 
 static const struct option options[] = {
-	OPTION(detect_options, rules, OPT_PATH, "", "file of rules: a line of JSON each, with id, query and severity"),
+	OPTION(detect_options, rules, OPT_PATH, "",
+	       "file of rules: a line of JSON each, with id, query and severity; read again when the configuration is",
+	       .live = true),
 	OPTION(detect_options, memory, OPT_BYTES, "32MiB",
 	       "state of sequences, and as much again for the events that they hold; of each shard, and once for all "
 	       "of them",
@@ -36,6 +40,9 @@ struct detect {
 	unsigned shard;
 	struct engine_sink sink;
 	struct house *house;
+	struct rules *rules; /* those that it runs: the house may have others by now */
+	unsigned version;
+	struct runner_options state;
 	struct kept kept;
 	struct teller teller;
 	struct runner *runner; /* of the rules that need no other shard; NULL: there are none */
@@ -51,6 +58,7 @@ static void detect_close(void *state)
 		return;
 	runner_free(d->runner);
 	runner_free(d->scout);
+	rules_free(d->rules);
 	teller_close(&d->teller);
 	kept_close(&d->kept);
 	if (d->house)
@@ -64,26 +72,43 @@ static void scout_put(void *ctx, const struct runner_match *m)
 	(void)m;
 }
 
-static int open_runners(struct detect *d, const struct detect_options *o)
+/* Runs the house's rules of now. Where that fails it goes on with those that it has. */
+static int follow_rules(struct detect *d)
 {
-	const struct runner_options runner = { .memory = o->memory,
-					       .per_rule = o->keys_per_rule,
-					       .per_entity = o->keys_per_entity,
-					       .keeper = house_keeper(&d->kept),
-					       .as_they_come = true };
 	const struct runner_options scout = { .memory = SCOUT_BYTES };
 	const struct runner_sink put = { teller_put, &d->teller }, none = { scout_put, NULL };
-	const struct rules *rules = d->house->rules;
+	AUTO(rules) rules = house_rules(d->house, &d->version);
+	int r = house_follow(&d->runner, rules->local.set, &d->state, &put);
+
+	if (r < 0)
+		return r;
+	d->teller.part = &rules->local;
+	r = house_follow(&d->scout, rules->shared.set, &scout, &none);
+	if (r < 0) {
+		/* It must not look for rules that are gone. */
+		runner_free(d->scout);
+		d->scout = NULL;
+	}
+	rules_free(d->rules);
+	d->rules = take(rules);
+	return r;
+}
+
+static int open_runners(struct detect *d, const struct detect_options *o)
+{
 	int r = kept_open(&d->kept, o->memory);
 
 	if (r == 0)
-		r = teller_open(&d->teller, &d->kept, &rules->local);
+		r = teller_open(&d->teller, &d->kept);
+	if (r < 0)
+		return r;
 	d->teller.sink = &d->sink;
-	if (r == 0 && rules->local.set)
-		r = runner_open(rules->local.set, &runner, &put, &d->runner);
-	if (r == 0 && rules->shared.set)
-		r = runner_open(rules->shared.set, &scout, &none, &d->scout);
-	return r;
+	d->state = (struct runner_options) { .memory = o->memory,
+					     .per_rule = o->keys_per_rule,
+					     .per_entity = o->keys_per_entity,
+					     .keeper = house_keeper(&d->kept),
+					     .as_they_come = true };
+	return follow_rules(d);
 }
 
 static int detect_open(void **ret_state, unsigned shard, const void *opts, const struct engine_sink *sink)
@@ -127,6 +152,15 @@ static int64_t time_of(const struct detect *d, const struct event *ev)
 	return INT64_MIN;
 }
 
+/* Between two events the rules may have changed. */
+static void keep_up(struct detect *d)
+{
+	if (atomic_load_explicit(&d->house->version, memory_order_relaxed) == d->version)
+		return;
+	if (follow_rules(d) < 0)
+		log_error("new rules do not run on one shard", "shard=%u why=\"%s\"", d->shard, err_trail());
+}
+
 static void detect_event(void *state, const struct event *ev)
 {
 	struct detect *d = state;
@@ -134,6 +168,7 @@ static void detect_event(void *state, const struct event *ev)
 	const uint64_t entity = view && view->process ? view->process->entity : 0;
 	const int64_t now_ns = time_of(d, ev);
 
+	keep_up(d);
 	if (d->runner) {
 		d->teller.current = ev;
 		runner_event(d->runner, &(struct runner_event) { .event = ev, .time_ns = now_ns, .entity = entity });
@@ -147,9 +182,17 @@ static void detect_time(void *state, __u64 now_ns)
 {
 	struct detect *d = state;
 
+	keep_up(d);
 	if (d->runner)
 		runner_time(d->runner, (int64_t)now_ns);
 	house_time(d->house, d->shard, (int64_t)now_ns, &d->sink);
+}
+
+static int detect_reload(void *state, const void *opts)
+{
+	const struct detect *d = state;
+
+	return house_reload(d->house, ((const struct detect_options *)opts)->rules);
 }
 
 const struct engine engine_detect = {
@@ -161,5 +204,6 @@ const struct engine engine_detect = {
 	.open = detect_open,
 	.on_event = detect_event,
 	.on_time = detect_time,
+	.reload = detect_reload,
 	.close = detect_close,
 };

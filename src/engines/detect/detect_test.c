@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -210,6 +211,73 @@ TEST(rules_over_all_shards_wait_for_the_slowest)
 	engine_detect.on_time(rig.shard[0], 2001ULL * MS);
 	check_int(rig.n, 1);
 	check_str(rig.line[0].text, "r/50 0 1");
+}
+
+/* In the place of those that it has. */
+static int reload(struct rig *rig, const char *rules)
+{
+	FILE *f = fopen(rig->path, "we");
+
+	if (!f || fputs(rules, f) < 0 || fclose(f))
+		return -EIO;
+	return engine_detect.reload(rig->shard[0], rig->options);
+}
+
+#define LOCAL  "sequence by process.entity_id [process where true] [file where true]"
+#define SHARED "sequence [process where true] [file where true]"
+
+TEST(sequences_outlive_a_reload_when_their_rule_did_not_change)
+{
+	static const struct {
+		const char *name, *before, *after, *want;
+	} rows[] = {
+		{ "the same", "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n", "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n",
+		  "r/50 0 2; r/50 1 3" },
+		{ "the same over processes", "{\"id\":\"r\",\"query\":\"" SHARED "\"}\n",
+		  "{\"id\":\"x\",\"query\":\"any where n == 99\"}\n{\"id\":\"r\",\"query\":\"" SHARED "\"}\n",
+		  "r/50 1 2" },
+		{ "another severity", "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n",
+		  "{\"id\":\"r\",\"query\":\"" LOCAL "\",\"severity\":7}\n", "r/7 0 2; r/7 1 3" },
+		{ "another rule", "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n",
+		  "{\"id\":\"r\",\"query\":\"sequence by process.entity_id [process where n < 9] [file where "
+		  "true]\"}\n",
+		  "" },
+		{ "gone", "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n", "", "" },
+		{ "gone over processes", "{\"id\":\"r\",\"query\":\"" SHARED "\"}\n", "", "" },
+		{ "new", "", "{\"id\":\"r\",\"query\":\"file where true\"}\n", "r/50 2; r/50 3" },
+		{ "new over processes", "",
+		  "{\"id\":\"r\",\"query\":\"sequence [file where n == 2] [file where n == 3]\"}\n", "r/50 2 3" },
+	};
+
+	event_clock_set(0);
+	for_each_row (r, rows) {
+		auto_rig struct rig rig = { 0 };
+		auto_buf struct buf got = { .max = TEXT };
+
+		require_ok(rig_open(&rig, r->before, 2));
+		feed(&rig, 0, 1000, 1, proc);
+		feed(&rig, 1, 1001, 2, proc);
+		require_ok(reload(&rig, r->after));
+		feed(&rig, 2, 2000, 1, file);
+		feed(&rig, 3, 2001, 2, file);
+		tell_time(&rig, 60000);
+		write_lines(&rig, &got);
+		check_str(buf_text(&got), r->want);
+	}
+}
+
+TEST(rules_that_cannot_be_read_change_nothing)
+{
+	auto_rig struct rig rig = { 0 };
+
+	event_clock_set(0);
+	require_ok(rig_open(&rig, "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n", 1));
+	feed(&rig, 0, 1000, 1, proc);
+	check_int(reload(&rig, "{\"id\":\"r\",\"query\":\"process whree true\"}\n"), -EINVAL);
+	check_has(err_trail(), rig.path);
+	feed(&rig, 2, 2000, 1, file);
+	check_int(rig.n, 1);
+	check_str(rig.line[0].text, "r/50 0 2");
 }
 
 static const char many_rules[] =

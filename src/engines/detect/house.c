@@ -65,11 +65,11 @@ void teller_put(void *ctx, const struct runner_match *m)
 	t->sink->put(t->sink->ctx, &f);
 }
 
-int teller_open(struct teller *t, struct kept *kept, const struct rules_part *part)
+int teller_open(struct teller *t, struct kept *kept)
 {
 	int r;
 
-	*t = (struct teller) { .kept = kept, .part = part };
+	*t = (struct teller) { .kept = kept };
 	r = kept_room_new(&t->room);
 	if (r == 0)
 		r = kept_room_new(&t->last);
@@ -81,6 +81,7 @@ void teller_close(struct teller *t)
 	kept_room_free(t->room);
 	kept_room_free(t->last);
 	kept_room_free(t->now);
+	t->room = t->last = t->now = NULL;
 }
 
 /* ---- keeping --------------------------------------------------------------------------------- */
@@ -130,39 +131,105 @@ static void house_free(struct house *h)
 }
 DEFINE_AUTO(house)
 
+int house_follow(struct runner **runner, struct ruleset *set, const struct runner_options *options,
+		 const struct runner_sink *sink)
+{
+	if (set && *runner)
+		return runner_swap(*runner, set);
+	if (set)
+		return runner_open(set, options, sink, runner);
+	runner_free(*runner);
+	*runner = NULL;
+	return 0;
+}
+
+/* What events wait in: needed from the first rule of the house on. */
+static int open_waiting(struct house *h)
+{
+	int r;
+
+	h->waiting = malloc(HOUSE_WAITING_MAX * sizeof(*h->waiting));
+	if (!h->waiting)
+		return err_new(-ENOMEM, "no memory for events");
+	r = kept_open(&h->kept, h->options.memory);
+	if (r == 0)
+		r = teller_open(&h->teller, &h->kept);
+	if (r < 0) {
+		teller_close(&h->teller);
+		kept_close(&h->kept);
+		mem_freep(&h->waiting);
+	}
+	return r;
+}
+
+/* Takes the reference. With the lock held. */
+static int run_rules(struct house *h, struct rules *fresh)
+{
+	const struct runner_options runner = { .memory = h->options.memory,
+					       .per_rule = h->options.keys_per_rule,
+					       .per_entity = h->options.keys_per_entity,
+					       .keeper = { keep_kept, share, drop, &h->kept },
+					       .as_they_come = true };
+	const struct runner_sink sink = { teller_put, &h->teller };
+	AUTO(rules) rules = fresh;
+	int r = 0;
+
+	if (rules->shared.set && !h->waiting)
+		r = open_waiting(h);
+	if (r == 0)
+		r = house_follow(&h->runner, rules->shared.set, &runner, &sink);
+	if (r < 0)
+		return r;
+	h->teller.part = &rules->shared;
+	rules_free(h->rules);
+	h->rules = take(rules);
+	return 0;
+}
+
 static int house_new(const struct house_options *options, const char *rules_path, struct house **ret_house)
 {
 	AUTO(house) h = calloc(1, sizeof(*h));
-	struct runner_options runner = { .memory = options->memory,
-					 .per_rule = options->keys_per_rule,
-					 .per_entity = options->keys_per_entity,
-					 .as_they_come = true };
+	struct rules *rules;
 	int r;
 
 	if (!h)
 		return err_new(-ENOMEM, "no memory for rules");
 	(void)pthread_mutex_init(&h->lock, NULL);
 	h->now_ns = INT64_MIN;
-	r = rules_load(rules_path, &h->rules);
+	h->options = *options;
+	r = rules_load(rules_path, &rules);
+	if (r == 0)
+		r = run_rules(h, rules);
 	if (r < 0)
 		return r;
-	if (h->rules->shared.set) {
-		const struct runner_sink sink = { teller_put, &h->teller };
-
-		h->waiting = malloc(HOUSE_WAITING_MAX * sizeof(*h->waiting));
-		if (!h->waiting)
-			return err_new(-ENOMEM, "no memory for events");
-		r = kept_open(&h->kept, options->memory);
-		if (r == 0)
-			r = teller_open(&h->teller, &h->kept, &h->rules->shared);
-		runner.keeper = (struct runner_keeper) { keep_kept, share, drop, &h->kept };
-		if (r == 0)
-			r = runner_open(h->rules->shared.set, &runner, &sink, &h->runner);
-		if (r < 0)
-			return r;
-	}
 	*ret_house = take(h);
 	return 0;
+}
+
+int house_reload(struct house *h, const char *rules_path)
+{
+	struct rules *rules;
+	int r = rules_load(rules_path, &rules);
+
+	if (r < 0)
+		return r;
+	(void)pthread_mutex_lock(&h->lock);
+	r = run_rules(h, rules);
+	if (r == 0)
+		h->version++;
+	(void)pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+struct rules *house_rules(struct house *h, unsigned *ret_version)
+{
+	struct rules *rules;
+
+	(void)pthread_mutex_lock(&h->lock);
+	rules = rules_ref(h->rules);
+	*ret_version = h->version;
+	(void)pthread_mutex_unlock(&h->lock);
+	return rules;
 }
 
 /* True: it had no such shard, and was not at work yet. */
@@ -299,14 +366,12 @@ void house_time(struct house *h, unsigned shard, int64_t now_ns, const struct en
 {
 	int64_t least = INT64_MAX;
 
-	if (!h->runner)
-		return;
 	(void)pthread_mutex_lock(&h->lock);
 	h->told_ns[shard] = now_ns;
 	for (unsigned i = 0; i < HOUSE_SHARDS_MAX; i++)
 		if (h->has_shard[i] && h->told_ns[i] < least)
 			least = h->told_ns[i];
-	if (least > h->now_ns) {
+	if (least > h->now_ns && h->runner) {
 		h->now_ns = least;
 		h->teller.sink = sink;
 		run_waiting(h, least);

@@ -25,7 +25,8 @@ struct teller {
 	const struct engine_sink *sink;
 	uint64_t findings;
 };
-int teller_open(struct teller *t, struct kept *kept, const struct rules_part *part);
+/* `part` and `sink` are set before the first match. */
+int teller_open(struct teller *t, struct kept *kept);
 void teller_close(struct teller *t);
 /* The runner's sink, with the teller as its context. */
 void teller_put(void *teller, const struct runner_match *match);
@@ -46,9 +47,12 @@ struct house {
 	const void *of;     /* the options it was opened with */
 	bool has_shard[HOUSE_SHARDS_MAX];
 	unsigned n_shards;
-	struct rules *rules;
+	/* Raised when there are other rules, for shards to see without the lock. */
+	_Atomic unsigned version;
+	struct house_options options;
 	/* What follows belongs to who holds the lock. */
 	pthread_mutex_t lock;
+	struct rules *rules;
 	struct runner *runner; /* NULL: no such rules */
 	struct kept kept;
 	struct teller teller;
@@ -64,6 +68,14 @@ struct house {
 int house_join(const void *of, unsigned shard, const struct house_options *options, const char *rules_path,
 	       struct house **ret_house);
 void house_leave(struct house *h, unsigned shard);
+
+/* Reads the file, and has its rules run from now on. Any thread. What is wrong with it changes nothing. */
+int house_reload(struct house *h, const char *rules_path);
+/* The rules that are to be run now: a reference, and their version. */
+struct rules *house_rules(struct house *h, unsigned *ret_version);
+/* Has a runner run this set: opens it, swaps its rules, or, for NULL, frees it. What fails changes nothing. */
+int house_follow(struct runner **runner, struct ruleset *set, const struct runner_options *options,
+		 const struct runner_sink *sink);
 
 /* An event that a rule of the house looks at. */
 void house_put(struct house *h, const struct event *ev, int64_t time_ns, uint64_t entity);

@@ -119,6 +119,7 @@ int rules_read(const char *name, const char *text, size_t n, struct rules **ret_
 	json_init(&doc, &limits);
 	if (!r)
 		return err_new(-ENOMEM, "no memory for rules");
+	r->refs = 1;
 	for (const char *p = text, *end; res == 0 && p < text + n; p = end + 1) {
 		const struct json_node *root;
 		size_t len;
@@ -175,9 +176,15 @@ static void part_free(struct rules_part *part)
 	free(part->severity);
 }
 
+struct rules *rules_ref(struct rules *r)
+{
+	r->refs++;
+	return r;
+}
+
 void rules_free(struct rules *r)
 {
-	if (!r)
+	if (!r || --r->refs)
 		return;
 	part_free(&r->local);
 	part_free(&r->shared);

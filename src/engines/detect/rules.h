@@ -17,7 +17,9 @@ struct rules_part {
 	struct ruleset *set; /* NULL: no rules */
 };
 
+/* Never changes once it is read; holders count references. */
 struct rules {
+	_Atomic unsigned refs;
 	struct query **query;
 	char **id;
 	size_t n;
@@ -28,7 +30,8 @@ struct rules {
 int rules_load(const char *path, struct rules **ret_rules);
 /* The same from text; `name` is what people know it by. */
 int rules_read(const char *name, const char *text, size_t n, struct rules **ret_rules);
-void rules_free(struct rules *r);
+struct rules *rules_ref(struct rules *r);
+void rules_free(struct rules *r); /* one reference */
 DEFINE_AUTO(rules)
 
 /*
