@@ -7,6 +7,7 @@
 #include "base/test.h"
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 extern const struct test_case *const __start_test_refs[], *const __stop_test_refs[];
@@ -57,6 +58,8 @@ int main(int argc, char **argv)
 	bool list = false;
 	char * not[16];
 
+	/* Files that tests make have the modes that they ask for, whatever the caller's mask. */
+	(void)umask(022);
 	(void)setvbuf(stdout, NULL, _IOLBF, 0);
 	while ((opt = getopt(argc, argv, "lx:")) != -1) {
 		if (opt == 'l')
