@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <poll.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include "base/clock.h"
@@ -30,7 +31,7 @@ struct replay_verb_options {
 	uint32_t output, shards;
 	uint64_t limit, for_ns;
 	bool count;
-	char *speed, *from, *to, *schema;
+	char *speed, *from, *to, *schema, *rules;
 };
 
 static const struct verb_option options[] = {
@@ -48,6 +49,8 @@ static const struct verb_option options[] = {
 		    .max = BUS_SHARDS_MAX),
 	VERB_OPTION(replay_verb_options, schema, "schema", 0, "NAME", OPT_STR, "ecs",
 		    "of JSON lines that no agent wrote: ecs, endgame, none"),
+	VERB_OPTION_FULL(replay_verb_options, rules, "rules", 0, "FILE", OPT_STR, "",
+			 "not the events, but what these rules find in them, as lines of JSON", COMPLETE_FILE),
 	VERB_FLAG(replay_verb_options, count, "count", 'c', "show no events, but how many there were of each kind"),
 	OPTION_OUTPUT(replay_verb_options, "a line for people, or the whole event as a line of JSON"),
 };
@@ -111,6 +114,8 @@ static enum exit_code check_options(struct cli *cli, const struct replay_verb_op
 		code = read_date(cli, "--to", o->to, &r->to_ns);
 	if (code != EXIT_OK)
 		return code;
+	if (o->rules[0] && o->count)
+		return cli_misused(cli, &verb_replay, "--count counts events, and with --rules there are none");
 	if (o->for_ns && o->to[0])
 		return cli_misused(cli, &verb_replay, "--for and --to both say where to end");
 	if (o->from[0] && o->to[0] && r->from_ns >= r->to_ns)
@@ -136,6 +141,43 @@ static int register_kinds(void)
 	for (size_t i = 0; r == 0 && (kind = view_kind_at(i)); i++)
 		r = event_kind_register(kind);
 	return r;
+}
+
+/* ---- rules ------------------------------------------------------------------------------------------ */
+
+/* The engine that runs rules, with its options. */
+struct judge {
+	struct replay_engine engines[2]; /* NULL after it */
+	void *options;
+};
+
+static void judge_close(struct judge *j)
+{
+	if (j->options)
+		options_clear(j->engines[0].engine->options, j->engines[0].engine->n_options, j->options);
+	free(j->options);
+}
+#define auto_judge __attribute__((cleanup(judge_close)))
+
+static int judge_open(const char *file, struct judge *ret_judge)
+{
+	const struct engine *const *e = engine_table;
+	auto_free char *path = realpath(file, NULL);
+
+	if (!path)
+		return err_sys(errno, "open the rules in %s", file);
+	while (*e && strcmp((*e)->name, "detect") != 0)
+		e++;
+	ret_judge->options = *e ? calloc(1, (*e)->options_size) : NULL;
+	if (!ret_judge->options)
+		return err_new(-ENOMEM, "no memory for rules");
+	ret_judge->engines[0] = (struct replay_engine) { *e, ret_judge->options };
+	if (option_defaults((*e)->options, (*e)->n_options, ret_judge->options) < 0)
+		return -ENOMEM;
+	for (size_t i = 0; i < (*e)->n_options; i++)
+		if (!strcmp((*e)->options[i].name, "rules"))
+			return option_set(&(*e)->options[i], path, ret_judge->options);
+	return err_new(-ENOENT, "this build has no rules");
 }
 
 /* ---- what comes out ---------------------------------------------------------------------------------- */
@@ -271,6 +313,7 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 	struct replay_options r = { .on_line = take_line, .on_progress = take_progress, .arg = &s };
 	const struct filter_spec spec = choice_spec(&o->choice);
 	AUTO(filter) filter = NULL;
+	auto_judge struct judge judge = { 0 };
 	enum exit_code code = check_options(cli, o, n_args, &r);
 
 	if (code != EXIT_OK)
@@ -278,6 +321,10 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 	if (register_kinds() < 0 || filter_compile(&spec, &filter) < 0 ||
 	    option_defaults(context_option_rows, context_n_option_rows, &r.limits) < 0)
 		return cli_failed(cli);
+	if (o->rules[0] && judge_open(o->rules, &judge) < 0)
+		return cli_failed(cli);
+	r.engines = judge.options ? judge.engines : NULL;
+	r.no_events = judge.options != NULL;
 	r.limits.processes = PROCESSES;
 	r.limits.cgroups = CGROUPS;
 	r.filter = filter;
@@ -298,7 +345,7 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 }
 
 static const struct exit_row exits[] = {
-	{ EXIT_OK, "There were events." },
+	{ EXIT_OK, "There were events; with --rules, something was found." },
 	{ EXIT_NO, "There were none that fit, or a file could not be read, which was said on stderr." },
 	{ EXIT_USAGE, "Called wrongly." },
 };
@@ -309,6 +356,7 @@ static const struct verb_example examples[] = {
 	{ "shrike replay events.jsonl --kind process.exec -o json", "programs that began, from lines of JSON" },
 	{ "shrike replay capture.pcap --speed 1x", "the packets of a capture, as they came" },
 	{ "shrike replay recording --count", "how much there is of what" },
+	{ "shrike replay recording --rules rules.ndjson", "what rules would have found" },
 };
 
 const struct verb verb_replay = {

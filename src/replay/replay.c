@@ -97,6 +97,17 @@ static void put_line(struct shard *s, enum replay_what what)
 	s->key.nth += s->key.place != place_of_timers;
 }
 
+/* Without the newline; null for none. */
+static void put_event(struct shard *s, const struct event *ev)
+{
+	if (!ev) {
+		buf_str(&s->text, "null");
+		return;
+	}
+	event_to_json(ev, &s->text);
+	s->text.len -= !s->text.failed;
+}
+
 static void on_finding(void *ctx, const struct finding *f)
 {
 	struct shard *s = ctx;
@@ -105,13 +116,14 @@ static void on_finding(void *ctx, const struct finding *f)
 	buf_printf(&s->text, "{\"event\":{\"kind\":\"alert\",\"severity\":%u},\"rule\":{\"name\":", f->severity);
 	json_write_str(&s->text, f->rule, strlen(f->rule));
 	buf_str(&s->text, "},\"shrike\":{\"finding\":{\"event\":");
-	if (f->event) {
-		event_to_json(f->event, &s->text);
-		s->text.len -= !s->text.failed; /* its newline */
-	} else {
-		buf_str(&s->text, "null");
+	put_event(s, f->event);
+	for (size_t i = 0; f->n_events > 1 && i < f->n_events; i++) {
+		struct event ev;
+
+		buf_str(&s->text, i ? "," : ",\"events\":[");
+		put_event(s, f->event_at(f, i, &ev) ? &ev : NULL);
 	}
-	buf_str(&s->text, "}}}\n");
+	buf_str(&s->text, f->n_events > 1 ? "]}}}\n" : "}}}\n");
 	s->findings++;
 	put_line(s, REPLAY_FINDING);
 }
