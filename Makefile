@@ -32,6 +32,10 @@ kernels: ## run the kernel tests inside the Debian guest kernels
 bench: $(BUILD)/build.ninja ## print the figures, one JSON line each
 	@tools/bench
 
+soak: $(BUILD)/build.ninja ## does the agent's memory stay where it is? SECONDS=n, ten minutes unless told
+	@$(NINJA) bench >/dev/null
+	@SOAK_SECONDS=$(if $(filter file,$(origin SECONDS)),600,$(SECONDS)) $(BUILD)/bench/bench_soak
+
 fuzz: ## run every fuzz target for SECONDS=n
 	@tools/fuzz $(SECONDS)
 
@@ -50,4 +54,4 @@ install: all ## install into DESTDIR and the prefix that meson was set up with
 clean: ## remove the build folders
 	@rm -rf build build-*
 
-.PHONY: all help deps run check kernels bench fuzz lint fmt reference install clean
+.PHONY: all help deps run check kernels bench soak fuzz lint fmt reference install clean
