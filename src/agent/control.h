@@ -46,6 +46,7 @@
  *              "lost_ring":N,"lost_disk":N,"error":".." or null},    or null
  *    "bus":{"shards":N,"put":N,"delivered":N,"waits":N,"queued_bytes":N,"queue_bytes":N,
  *           "lost":{"critical":N,"normal":N,"bulk":N,"packet":N}},
+ *    "engines":[{"name":"..","findings":N,"<metric>":N,...}],
  *    "context":{"<metric>":N,...},
  *    "streams":[{"pid":N,"uid":N,"sent":N,"lost":N}],
  *    "api":{"state":"running|failed|off","why":"..","listen":"127.0.0.1:7070","socket":"..","tls":false,"tokens":N,

@@ -449,12 +449,18 @@ static void engines_status(struct pipeline *p, struct buf *out)
 {
 	buf_str(out, ",\"engines\":[");
 	for (size_t i = 0; i < p->n_engines; i++) {
+		const struct engine *engine = p->engines[0][i].engine;
+		void *states[BUS_SHARDS_MAX];
 		unsigned long long findings = 0;
 
-		for (unsigned shard = 0; shard < p->n_shards; shard++)
+		for (unsigned shard = 0; shard < p->n_shards; shard++) {
+			states[shard] = p->engines[shard][i].state;
 			findings += atomic_load_explicit(&p->engines[shard][i].findings, memory_order_relaxed);
-		buf_printf(out, "%s{\"name\":\"%s\",\"findings\":%llu}", i ? "," : "", p->engines[0][i].engine->name,
-			   findings);
+		}
+		buf_printf(out, "%s{\"name\":\"%s\",\"findings\":%llu", i ? "," : "", engine->name, findings);
+		if (engine->status)
+			engine->status(states, p->n_shards, out);
+		buf_char(out, '}');
 	}
 	buf_char(out, ']');
 }

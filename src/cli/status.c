@@ -331,6 +331,25 @@ static void raw_path(const struct page *p, const struct json_node *status)
 	}
 }
 
+static void engines(const struct page *p, const struct json_node *status)
+{
+	for_each_item (engine, status, "engines") {
+		const char *name = node_text(engine, "name");
+		uint64_t evicted = node_u64(engine, "evicted_memory") + node_u64(engine, "evicted_rule") +
+				   node_u64(engine, "evicted_entity");
+
+		if (!node_u64(engine, "events"))
+			continue; /* it has no rules */
+		buf_str(p->out, "  engine ");
+		text_safe(p->out, name, strlen(name));
+		buf_printf(p->out, ": %" PRIu64 " findings, %" PRIu64 " sequences under way",
+			   node_u64(engine, "findings"), node_u64(engine, "pending"));
+		if (evicted)
+			buf_printf(p->out, ", %" PRIu64 " let go for want of room", evicted);
+		buf_char(p->out, '\n');
+	}
+}
+
 static void api(const struct page *p, const struct json_node *status)
 {
 	const struct json_node *api = json_get(status, "api");
@@ -365,9 +384,9 @@ static void streams(const struct page *p, const struct json_node *status)
 }
 
 /* {"a":1,"b":{"c":2}} as "a 1, b.c 2". */
-static void counters(const struct page *p, const struct json_node *status, const char *member)
+static void counters(const struct page *p, const struct json_node *object, const char *title)
 {
-	const struct json_node *object = json_get(status, member), *name, *v;
+	const struct json_node *name, *v;
 	auto_buf struct buf line = { 0 };
 
 	if (!object || object->type != JSON_OBJECT)
@@ -381,9 +400,9 @@ static void counters(const struct page *p, const struct json_node *status, const
 		buf_printf(&line, " %" PRIu64, v->u);
 	}
 	if (line.len)
-		buf_printf(p->out, "  %s: ", member);
+		buf_printf(p->out, "  %s: ", title);
 	if (line.len)
-		text_wrap(p->out, buf_text(&line), strlen(member) + 4, 4);
+		text_wrap(p->out, buf_text(&line), strlen(title) + 4, 4);
 }
 
 /* ---- the verb --------------------------------------------------------------------------------------------- */
@@ -410,15 +429,23 @@ static void whole_page(const struct page *p, const struct json_node *status, con
 	sum_line(p, h);
 	rings(p, status);
 	raw_path(p, status);
+	engines(p, status);
 	api(p, status);
 	if (items_first(status, "streams"))
 		buf_char(p->out, '\n');
 	streams(p, status);
 	if (p->verbose) {
 		buf_str(p->out, "\nCounters\n");
-		counters(p, status, "reader");
-		counters(p, status, "bus");
-		counters(p, status, "context");
+		counters(p, json_get(status, "reader"), "reader");
+		counters(p, json_get(status, "bus"), "bus");
+		counters(p, json_get(status, "context"), "context");
+		for_each_item (engine, status, "engines") {
+			const char *name = node_text(engine, "name");
+			auto_buf struct buf safe = { .max = CONTROL_ANSWER_MAX };
+
+			text_safe(&safe, name, strlen(name));
+			counters(p, engine, buf_text(&safe));
+		}
 	}
 }
 

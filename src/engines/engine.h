@@ -48,6 +48,11 @@ struct engine {
 	 * nothing; what is under way goes on where it can. NULL: that wants a restart.
 	 */
 	int (*reload)(void *state, const void *options);
+	/*
+	 * Appends what it has counted, summed over the states of all shards, as members of a JSON object that has some
+	 * already: ,"name":N. Any thread, while the shards run. May be NULL.
+	 */
+	void (*status)(void *const *states, size_t n, struct buf *out);
 	void (*close)(void *state);
 };
 

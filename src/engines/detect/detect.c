@@ -5,6 +5,7 @@
  * See detect.md: which rules run on the shards, which in one place, and in what order.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdatomic.h>
 #include <string.h>
 #include "base/clock.h"
@@ -13,6 +14,8 @@
 #include "engines/detect/house.h"
 
 enum { SCOUT_BYTES = 1 << 18 };
+/* How old the copy of a shard's books may be. */
+static const __u64 stats_every_ns = 100 * NS_PER_MS;
 
 struct detect_options {
 	char *rules;
@@ -48,6 +51,10 @@ struct detect {
 	struct runner *runner; /* of the rules that need no other shard; NULL: there are none */
 	struct runner *scout;  /* knows what the house's rules look at; NULL: it has none */
 	field_id timestamp;
+	/* A copy of the runner's books for others: the runner is the shard's alone. */
+	pthread_mutex_t stats_lock;
+	struct runner_stats stats;
+	__u64 stats_at_ns;
 };
 
 static void detect_close(void *state)
@@ -63,6 +70,7 @@ static void detect_close(void *state)
 	kept_close(&d->kept);
 	if (d->house)
 		house_leave(d->house, d->shard);
+	(void)pthread_mutex_destroy(&d->stats_lock);
 	free(d);
 }
 
@@ -120,6 +128,7 @@ static int detect_open(void **ret_state, unsigned shard, const void *opts, const
 
 	if (!d)
 		return err_new(-ENOMEM, "no memory for detect");
+	(void)pthread_mutex_init(&d->stats_lock, NULL);
 	d->shard = shard;
 	d->sink = *sink;
 	d->timestamp = field_intern("@timestamp", 10);
@@ -178,6 +187,19 @@ static void detect_event(void *state, const struct event *ev)
 		house_put(d->house, ev, now_ns, entity);
 }
 
+static void keep_stats(struct detect *d, __u64 now_ns)
+{
+	if (now_ns - d->stats_at_ns < stats_every_ns)
+		return;
+	d->stats_at_ns = now_ns;
+	(void)pthread_mutex_lock(&d->stats_lock);
+	if (d->runner)
+		runner_stats(d->runner, &d->stats);
+	else
+		d->stats = (struct runner_stats) { 0 };
+	(void)pthread_mutex_unlock(&d->stats_lock);
+}
+
 static void detect_time(void *state, __u64 now_ns)
 {
 	struct detect *d = state;
@@ -186,6 +208,27 @@ static void detect_time(void *state, __u64 now_ns)
 	if (d->runner)
 		runner_time(d->runner, (int64_t)now_ns);
 	house_time(d->house, d->shard, (int64_t)now_ns, &d->sink);
+	keep_stats(d, now_ns);
+}
+
+static void detect_status(void *const *states, size_t n, struct buf *out)
+{
+	struct runner_stats sum = { 0 };
+	uint64_t lost = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct detect *d = states[i];
+
+		(void)pthread_mutex_lock(&d->stats_lock);
+		house_add_stats(&sum, &d->stats);
+		(void)pthread_mutex_unlock(&d->stats_lock);
+		if (i == 0)
+			lost = house_stats(d->house, &sum);
+	}
+	for (size_t i = 0; i < runner_n_metrics; i++)
+		buf_printf(out, ",\"%s\":%" PRIu64, runner_metrics[i].name,
+			   *(const uint64_t *)((const char *)&sum + runner_metrics[i].off));
+	buf_printf(out, ",\"lost_waiting\":%" PRIu64, lost);
 }
 
 static int detect_reload(void *state, const void *opts)
@@ -205,5 +248,6 @@ const struct engine engine_detect = {
 	.on_event = detect_event,
 	.on_time = detect_time,
 	.reload = detect_reload,
+	.status = detect_status,
 	.close = detect_close,
 };

@@ -266,6 +266,26 @@ TEST(sequences_outlive_a_reload_when_their_rule_did_not_change)
 	}
 }
 
+TEST(what_is_counted_is_told_for_all_shards_together)
+{
+	auto_rig struct rig rig = { 0 };
+	auto_buf struct buf out = { .max = TEXT };
+
+	event_clock_set(0);
+	require_ok(
+		rig_open(&rig, "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n{\"id\":\"s\",\"query\":\"" SHARED "\"}\n", 2));
+	feed(&rig, 0, 1000, 1, proc);
+	feed(&rig, 1, 1001, 2, proc);
+	feed(&rig, 2, 2000, 1, file);
+	tell_time(&rig, 60000);
+	engine_detect.status(rig.shard, rig.n_shards, &out);
+	/* Three events on the shards, and the same three in the house; one sequence on a shard, and one there. */
+	check_has(buf_text(&out), ",\"events\":6,");
+	check_has(buf_text(&out), ",\"matches\":2,");
+	check_has(buf_text(&out), ",\"evicted_memory\":0,");
+	check_has(buf_text(&out), ",\"lost_waiting\":0");
+}
+
 TEST(rules_that_cannot_be_read_change_nothing)
 {
 	auto_rig struct rig rig = { 0 };

@@ -378,3 +378,29 @@ void house_time(struct house *h, unsigned shard, int64_t now_ns, const struct en
 	}
 	(void)pthread_mutex_unlock(&h->lock);
 }
+
+/* ---- books ----------------------------------------------------------------------------------- */
+
+void house_add_stats(struct runner_stats *sum, const struct runner_stats *more)
+{
+	for (size_t i = 0; i < runner_n_metrics; i++) {
+		size_t off = runner_metrics[i].off;
+
+		*(uint64_t *)((char *)sum + off) += *(const uint64_t *)((const char *)more + off);
+	}
+}
+
+uint64_t house_stats(struct house *h, struct runner_stats *sum)
+{
+	struct runner_stats own;
+	uint64_t lost;
+
+	(void)pthread_mutex_lock(&h->lock);
+	if (h->runner) {
+		runner_stats(h->runner, &own);
+		house_add_stats(sum, &own);
+	}
+	lost = h->lost;
+	(void)pthread_mutex_unlock(&h->lock);
+	return lost;
+}

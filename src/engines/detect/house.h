@@ -82,5 +82,9 @@ void house_put(struct house *h, const struct event *ev, int64_t time_ns, uint64_
 /* Nothing older than now_ns is to come from this shard. */
 void house_time(struct house *h, unsigned shard, int64_t now_ns, const struct engine_sink *sink);
 
+/* Adds to `sum` what the house's runner has counted; returns the events for which the house had no room. */
+uint64_t house_stats(struct house *h, struct runner_stats *sum);
+void house_add_stats(struct runner_stats *sum, const struct runner_stats *more);
+
 /* A keeper for a runner whose events are given to `kept` when they are first needed. */
 struct runner_keeper house_keeper(struct kept *kept);
