@@ -115,8 +115,14 @@ static void run(void)
 	struct e2e a = { .err_fd = -1 };
 	auto_json struct json_doc doc;
 	char sets[5][256];
-	const char *extra[] = { "--set", sets[0], "--set", sets[1], "--set", sets[2],
-				"--set", sets[3], "--set", sets[4], "--set", "record.enabled=true",
+	/* So many processes are remembered that ended: at this pace the usual number would take an hour to fill up. */
+	const char *extra[] = { "--set", sets[0],
+				"--set", sets[1],
+				"--set", sets[2],
+				"--set", sets[3],
+				"--set", sets[4],
+				"--set", "record.enabled=true",
+				"--set", "context.processes=4096",
 				NULL };
 	pid_t worker, clients[2];
 	int status;

@@ -86,6 +86,23 @@ static int to_nobody(const struct sandbox *sb, void *arg)
 	return 0;
 }
 
+/*
+ * Of what to_nobody() sent, the drop that was recorded last, and how many there are. A network that was just made drops
+ * things of its own, too (neighbours, multicast).
+ */
+static const struct ev_drop *last_of_ours(const struct observer *ob, size_t *ret_n)
+{
+	const struct ev_drop *e, *last = NULL;
+
+	*ret_n = 0;
+	for (size_t i = 0; (e = observe_find(ob, EV_DROP_PACKET, i)); i++)
+		if (e->flow.destination_port == 9) {
+			last = e;
+			++*ret_n;
+		}
+	return last;
+}
+
 static const unsigned char *mapped(const char *text)
 {
 	static struct in6_addr a;
@@ -117,12 +134,13 @@ TEST(a_datagram_for_nobody_is_dropped_for_want_of_a_socket)
 		return;
 	for_each_row (r, rows) {
 		const struct ev_drop *e;
+		size_t n;
 		char to[16], path[64];
 
 		memcpy(to, r->to, sizeof(to));
 		check_int(outside_run(&sb, to_nobody, to), 0);
 		observe_drain(&ob);
-		e = observe_find(&ob, EV_DROP_PACKET, observe_count(&ob, EV_DROP_PACKET) - 1);
+		e = last_of_ours(&ob, &n);
 		require(e != NULL);
 		check_str(observe_str(e, e->reason_name), "NO_SOCKET");
 		check(!memcmp(e->flow.destination.bytes, mapped(r->to), 16));
@@ -150,17 +168,21 @@ TEST(a_drop_in_another_network_leaves_no_record)
 {
 	auto_sandbox struct sandbox sb;
 	auto_observer struct observer ob = { 0 };
+	const struct ev_drop *e;
+	size_t n;
 
 	if (!sandbox_open(&sb, SANDBOX_NET) || !observe_drop(&ob, &sb, sb.netns_peer, NULL, NULL))
 		return;
 	check_int(outside_run(&sb, to_nobody, (char[]) { "127.0.0.1" }), 0);
 	observe_drain(&ob);
-	check_int(ob.n, 0);
+	check(!last_of_ours(&ob, &n));
 	/* It is the peer that drops this one. */
 	check_int(outside_run(&sb, to_nobody, (char[]) { "10.211.0.2" }), 0);
 	observe_drain(&ob);
-	require(observe_find(&ob, EV_DROP_PACKET, 0) != NULL);
-	check_str(((const struct ev_drop *)observe_find(&ob, EV_DROP_PACKET, 0))->device, "veth0");
+	e = last_of_ours(&ob, &n);
+	check_int(n, 1);
+	require(e != NULL);
+	check_str(e->device, "veth0");
 }
 
 TEST(reasons_and_loopback_can_be_left_out)
