@@ -111,10 +111,8 @@ int main(void)
 	static const char *const names[4] = { "process.pid", "process.executable", "event.action", "user.id" };
 	double ns;
 
-	for (const struct sensor *const *s = sensor_table; *s; s++)
-		for (size_t i = 0; i < (*s)->n_kinds; i++)
-			if (event_kind_register(&(*s)->kinds[i]) < 0)
-				return 1;
+	if (sensor_kinds_register() < 0)
+		return 1;
 	rec.exec.head = (struct ev_head) {
 		.time_ns = 123456789012345,
 		.id = EV_EXEC,
@@ -131,7 +129,7 @@ int main(void)
 	};
 	put(&rec.exec.exe, "/usr/bin/x86_64-linux-gnu-gcc-12", 32);
 	put(&rec.exec.filename, "/usr/bin/cc", 11);
-	put(&rec.exec.cwd, "/home/someone/work/shrike", 25);
+	put(&rec.exec.cwd, "/home/someone/code/shrike", 25);
 	put(&rec.exec.args, "/usr/bin/cc\0-O2\0-g\0-Wall\0-c\0src/event/event.c\0-o\0event.o", 57);
 	event = (struct event) { .rec = &rec.exec.head, .kind = event_check(&rec, sizeof(rec)) };
 	if (!event.kind)

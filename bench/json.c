@@ -18,7 +18,7 @@ static const char line[] =
 	"\"net\":4026531840,\"pid\":4026531836},\"ns_pid\":4242,\"parent\":{\"pid\":4200,\"start\":"
 	"\"2024-05-06T07:08:09.000000001Z\"},\"pid\":4242,\"start\":\"2024-05-06T07:08:09.120000000Z\",\"thread\":{"
 	"\"id\":4242},"
-	"\"working_directory\":\"/home/someone/work/"
+	"\"working_directory\":\"/home/someone/code/"
 	"shrike\"},\"user\":{\"id\":1000},\"shrike\":{\"boot_ns\":123456789012345,"
 	"\"class\":\"critical\",\"cpu\":1}}";
 

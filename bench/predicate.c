@@ -68,7 +68,7 @@ static struct event record(void)
 	};
 	put(&rec.exec.exe, "/usr/bin/x86_64-linux-gnu-gcc-12", 32);
 	put(&rec.exec.filename, "/usr/bin/cc", 11);
-	put(&rec.exec.cwd, "/home/someone/work/shrike", 25);
+	put(&rec.exec.cwd, "/home/someone/code/shrike", 25);
 	put(&rec.exec.args, "/usr/bin/cc\0-O2\0-g\0-Wall\0-c\0src/event/event.c\0-o\0event.o", 57);
 	return (struct event) { .rec = &rec.exec.head, .kind = event_check(&rec, sizeof(rec)) };
 }
@@ -255,10 +255,8 @@ int main(void)
 	struct event typed;
 	auto_oracle struct oracle o;
 
-	for (const struct sensor *const *s = sensor_table; *s; s++)
-		for (size_t i = 0; i < (*s)->n_kinds; i++)
-			if (event_kind_register(&(*s)->kinds[i]) < 0)
-				return 1;
+	if (sensor_kinds_register() < 0)
+		return 1;
 	typed = record();
 	if (!typed.kind)
 		return 1;

@@ -43,7 +43,7 @@ static int write_file(FILE *f)
 			"\"/usr/bin/%s -O2 -c "
 			"src/event/event%u.c%s\",\"entity_id\":\"e-%u\",\"executable\":\"/usr/bin/%s\","
 			"\"name\":\"%s\",\"parent\":{\"name\":\"make\",\"pid\":4200},\"pid\":%u,\"working_directory\":"
-			"\"/home/someone/work/shrike\"},\"user\":{\"id\":\"1000\",\"name\":\"someone\"}}\n",
+			"\"/home/someone/code/shrike\"},\"user\":{\"id\":\"1000\",\"name\":\"someone\"}}\n",
 			i / 3600000 % 24, i / 60000 % 60, i / 1000 % 60, i % 1000 * 1000, name, i, name, i,
 			i % 50021 == 17 ? " --needle=1" : "", i / 2, name, name, i % 65536);
 

@@ -33,15 +33,6 @@ static bool failed(void)
 	return false;
 }
 
-static void register_kinds(void)
-{
-	for (size_t i = 0; i < context_n_kinds; i++)
-		(void)event_kind_register(&context_kinds[i]);
-	for (const struct sensor *const *s = sensor_table; *s; s++)
-		for (size_t k = 0; k < (*s)->n_kinds; k++)
-			(void)event_kind_register(&(*s)->kinds[k]);
-}
-
 static void put(void *writer, const struct ev_head *rec)
 {
 	(void)store_writer_put(writer, rec);
@@ -194,7 +185,7 @@ int main(void)
 	bool good;
 
 	bench_begin();
-	register_kinds();
+	(void)sensor_kinds_register();
 	if (!mkdtemp(folder)) {
 		perror("mkdtemp");
 		return 1;

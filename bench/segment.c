@@ -64,15 +64,6 @@ static bool record(const struct sandbox *sb, const char *folder)
 	return good;
 }
 
-static void register_kinds(void)
-{
-	for (size_t i = 0; i < context_n_kinds; i++)
-		(void)event_kind_register(&context_kinds[i]);
-	for (const struct sensor *const *s = sensor_table; *s; s++)
-		for (size_t k = 0; k < (*s)->n_kinds; k++)
-			(void)event_kind_register(&(*s)->kinds[k]);
-}
-
 static bool load(const char *folder)
 {
 	static const char zeros[8];
@@ -239,7 +230,7 @@ int main(void)
 	char folder[96], path[96];
 
 	bench_begin();
-	register_kinds();
+	(void)sensor_kinds_register();
 	buf_init(&pool, POOL_MAX + EV_LEN_MAX);
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))
 		return bench_end();

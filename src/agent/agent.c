@@ -24,6 +24,7 @@
 #include "bpf/kernel_probe.h"
 #include "config/config.h"
 #include "config/settings.h"
+#include "sensors/sensor.h"
 
 enum { SETS_MAX = 256, SENSORS_MAX = 64 };
 
@@ -392,18 +393,6 @@ int agent_reload(struct agent *a, const char *const *sets, size_t n_sets, struct
 
 /* ---- starting -------------------------------------------------------------------------------------------- */
 
-static int register_kinds(void)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < context_n_kinds && r == 0; i++)
-		r = event_kind_register(&context_kinds[i]);
-	for (const struct sensor *const *s = sensor_table; *s && r == 0; s++)
-		for (size_t k = 0; k < (*s)->n_kinds && r == 0; k++)
-			r = event_kind_register(&(*s)->kinds[k]);
-	return r;
-}
-
 static int open_core(struct agent *a)
 {
 	const struct settings *top = config_section(a->config, "");
@@ -495,7 +484,7 @@ static int start(struct agent *a)
 	if (r < 0)
 		return r;
 	follow_wall_clock();
-	r = register_kinds();
+	r = sensor_kinds_register();
 	if (r < 0)
 		return r;
 	r = open_core(a);

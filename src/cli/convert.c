@@ -20,6 +20,7 @@
 #include "cli/view.h"
 #include "context/context.event.h"
 #include "store/store.h"
+#include "sensors/sensor.h"
 
 enum { KNOWN_MAX = 256 << 20, OUT_AT_ONCE = 64 << 10 };
 
@@ -36,16 +37,6 @@ static const struct verb_option options[] = {
 	VERB_FLAG(convert_options, context, "context", 0,
 		  "with what the agent knew of each event: executable, ancestors, container, user"),
 };
-
-static int register_kinds(void)
-{
-	const struct event_kind *kind;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && (kind = view_kind_at(i)); i++)
-		r = event_kind_register(kind);
-	return r;
-}
 
 /* ---- to JSON ----------------------------------------------------------------------------------- */
 
@@ -371,7 +362,7 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 
 	if (n_args != 1)
 		return cli_misused(cli, &verb_convert, "which recording, or file of JSON lines? Name one");
-	if (register_kinds() < 0)
+	if (sensor_kinds_register() < 0)
 		return cli_failed(cli);
 	if (!strcmp(input, "-")) {
 		if (keep_stdin(kept, sizeof(kept)) < 0)

@@ -15,6 +15,7 @@
 #include "cli/text.h"
 #include "cli/view.h"
 #include "hunt/schema.h"
+#include "sensors/sensor.h"
 
 enum {
 	LINE_MAX_BYTES = 8 << 20,
@@ -131,16 +132,6 @@ static unsigned default_shards(void)
 	long n = sysconf(_SC_NPROCESSORS_ONLN);
 
 	return n < 1 ? 1 : n > SHARDS_MAX ? SHARDS_MAX : (unsigned)n;
-}
-
-static int register_kinds(void)
-{
-	const struct event_kind *kind;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && (kind = view_kind_at(i)); i++)
-		r = event_kind_register(kind);
-	return r;
 }
 
 /* ---- rules ------------------------------------------------------------------------------------------ */
@@ -318,7 +309,7 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 
 	if (code != EXIT_OK)
 		return code;
-	if (register_kinds() < 0 || filter_compile(&spec, &filter) < 0 ||
+	if (sensor_kinds_register() < 0 || filter_compile(&spec, &filter) < 0 ||
 	    option_defaults(context_option_rows, context_n_option_rows, &r.limits) < 0)
 		return cli_failed(cli);
 	if (o->rules[0] && judge_open(o->rules, &judge) < 0)

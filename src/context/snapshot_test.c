@@ -124,7 +124,7 @@ TEST(who_knows_all_is_not_changed_by_hearing_it_again)
 	for (unsigned i = 0; i < STEPS; i++)
 		(void)context_apply(ctx, world_step(&w));
 	/* Of one that nobody has told of yet only what its records say is known. */
-	w.lives[PIDS - 1] = (struct world_life) { .start = 77, .cgroup = 3, .comm = "stub", .alive = true };
+	w.lives[PIDS - 1] = (struct world_life) { .start = 77, .cgroup = 3, .comm = "seen", .alive = true };
 	(void)context_apply(ctx, &world_record(&w, PIDS - 1, EV_ID(0x70, 1), sizeof(struct ev_head))->head);
 	for (__u32 pid = 1; pid < PIDS; pid++)
 		known[pid] = context_process_by_pid(ctx, pid);

@@ -13,19 +13,6 @@ bool recording_is(const char *path)
 	return stat(path, &st) == 0 && (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && store_is_segment(path)));
 }
 
-/* Kinds are known once they are registered; again changes nothing. */
-static int register_kinds(void)
-{
-	int r = 0;
-
-	for (size_t i = 0; i < context_n_kinds && r == 0; i++)
-		r = event_kind_register(&context_kinds[i]);
-	for (const struct sensor *const *s = sensor_table; *s && r == 0; s++)
-		for (size_t k = 0; k < (*s)->n_kinds && r == 0; k++)
-			r = event_kind_register(&(*s)->kinds[k]);
-	return r;
-}
-
 static int copy(struct store_query *q, struct lines *l)
 {
 	auto_buf struct buf out = { .max = EVENT_JSON_MAX };
@@ -51,7 +38,7 @@ int recording_open(const char *path, struct lines **ret_lines, uint64_t *ret_los
 	AUTO(store_query) q = NULL;
 	AUTO(store) store = NULL;
 	AUTO(lines) l = NULL;
-	int r = register_kinds();
+	int r = sensor_kinds_register();
 
 	r = r < 0 ? r : store_open(path, &store);
 	r = r < 0 ? r : store_query_open(store, &all, &q);

@@ -235,6 +235,8 @@ static int next_packet(struct input *in, struct input_item *item)
 			  .id = EV_PACKET_CAPTURED,
 			  .len = (__u16)(sizeof(*e) + n),
 			  .class = EV_PACKET,
+			  .uid = ~0U, /* nobody's: 0 would be root's */
+			  .gid = ~0U,
 			  .flags = p.n > n || p.length > p.n ? EV_F_TRUNCATED : 0 },
 		.bytes = p.length,
 		.interface = p.interface,

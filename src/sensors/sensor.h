@@ -41,3 +41,6 @@ struct sensor {
 };
 
 extern const struct sensor *const sensor_table[];
+
+/* Makes all kinds of records known that there are: those of every sensor, and the context's. Again changes nothing. */
+int sensor_kinds_register(void);

@@ -160,13 +160,13 @@ bool runner_wants_more(const struct runner *r);
  */
 int runner_swap(struct runner *r, struct ruleset *set);
 
+/* Does any rule look at this event: would runner_event() find a stage for it, or learn from it? Changes nothing. */
+bool runner_concerns(struct runner *r, const struct event *ev);
+
 /*
  * A verdict before the action goes on: which rules on single events match, without a trace in any state.
  * Sequences do not take part. Calls `put` of the sink that is given; returns how many matched.
  */
-/* Does any rule look at this event: would runner_event() find a stage for it, or learn from it? Changes nothing. */
-bool runner_concerns(struct runner *r, const struct event *ev);
-
 size_t runner_judge(struct runner *r, const struct event *ev, const struct runner_sink *sink);
 
 /* ---- books ----------------------------------------------------------------------------------- */
