@@ -167,6 +167,18 @@ size_t observe_count(const struct observer *ob, __u16 id)
 	return n;
 }
 
+size_t observe_await(struct observer *ob, __u16 id, size_t n)
+{
+	size_t have;
+
+	observe_drain(ob);
+	for (int i = 0; (have = observe_count(ob, id)) < n && i < 1000; i++) {
+		(void)usleep(10000);
+		observe_drain(ob);
+	}
+	return have;
+}
+
 const char *observe_str(const void *rec, struct ev_str s)
 {
 	const struct ev_head *h = rec;

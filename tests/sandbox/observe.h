@@ -50,6 +50,11 @@ void observe_close(struct observer *ob);
 
 /* Takes what the rings hold. */
 void observe_drain(struct observer *ob);
+/*
+ * The same until there are so many of a kind, 10 s at most: for what the kernel does in its own time, which on a busy
+ * machine is long. Returns how many there are.
+ */
+size_t observe_await(struct observer *ob, __u16 id, size_t n);
 /* The nth (from 0) record of a kind, or NULL. */
 const void *observe_find(const struct observer *ob, __u16 id, size_t nth);
 size_t observe_count(const struct observer *ob, __u16 id);

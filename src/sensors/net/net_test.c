@@ -611,14 +611,13 @@ TEST(a_reset_is_recorded_where_it_is_sent_and_where_it_arrives)
 	if (!sandbox_open(&sb, SANDBOX_NET) || !observe_net(&ob, &sb, NULL, NULL))
 		return;
 	check_int(sandbox_run(&sb, reset_hard, told), ECONNRESET);
-	observe_drain(&ob);
+	check_int(observe_await(&ob, EV_NET_RESET, 2), 2);
 	observe_check_books(&ob);
 	for (size_t i = 0; (e = observe_find(&ob, EV_NET_RESET, i)); i++)
 		if (e->way == NET_RESET_SENT)
 			sent = e;
 		else
 			got = e;
-	check_int(observe_count(&ob, EV_NET_RESET), 2);
 	require(sent && got);
 	check_int(sent->flow.direction, FLOW_EGRESS);
 	check_int(got->flow.direction, FLOW_INGRESS);
@@ -768,8 +767,7 @@ TEST(of_a_connection_older_than_the_sensor_the_end_and_the_process_are_told)
 	check(waitpid(pid, &status, 0) == pid && status == 0);
 	if (!ob.object)
 		return;
-	observe_drain(&ob);
-	check_int(observe_count(&ob, EV_NET_CLOSE), 2);
+	check_int(observe_await(&ob, EV_NET_CLOSE, 2), 2);
 	end = observe_find(&ob, EV_NET_CLOSE, 0);
 	require(end != NULL);
 	check_int(end->flow.direction, FLOW_UNKNOWN);
@@ -981,7 +979,7 @@ TEST(a_network_namespace_is_a_scope)
 	check(observe_count(&ob, EV_NET_CONNECT) >= 3);
 	check_int(observe_count(&ob, EV_NET_ACCEPT), 2);
 	check_int(observe_count(&ob, EV_NET_UDP), 4);
-	check(observe_count(&ob, EV_NET_RESET) >= 3);
+	check(observe_await(&ob, EV_NET_RESET, 3) >= 3);
 	observe_check_books(&ob);
 }
 
