@@ -7,26 +7,9 @@
  * order. It takes the time from the event, so a replay concludes the same.
  */
 #pragma once
+#include "alert/finding.h"
 #include "config/option.h"
 #include "event/event.h"
-
-/* What an engine concludes. All of it is borrowed until the sink returns. */
-struct finding {
-	const char *rule;
-	__u8 severity; /* 1 to 100 */
-	/* What completed it: mostly the event that the engine was given. NULL: nothing but time. */
-	const struct event *event;
-	__u64 time_ns; /* event time at which it was decided; 0: that of the event */
-	/*
-	 * Where it is made of several: the events, in the order of the rule. NULL with n_events 0 otherwise. False: one
-	 * that must be missing, and is. The event lives until the next call.
-	 */
-	bool (*event_at)(const struct finding *finding, size_t i, struct event *ret_event);
-	size_t n_events;
-	const void *events;       /* the engine's own */
-	const struct value *keys; /* what they have in common */
-	size_t n_keys;
-};
 
 struct engine_sink {
 	void (*put)(void *ctx, const struct finding *finding);
