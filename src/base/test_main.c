@@ -10,13 +10,14 @@
  * second try: there it would hide a mistake.
  */
 #include "base/test.h"
+#include "base/clock.h"
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 extern const struct test_case *const __start_test_refs[], *const __stop_test_refs[];
-enum { AGAIN_MAX = 4 };
+enum { AGAIN_MAX = 4, LONG_S = 5 };
 const char *test_row;
 static int failures;
 static const char *skipped_why;
@@ -107,6 +108,7 @@ int main(int argc, char **argv)
 			return 2;
 	}
 	for (const struct test_case *const *t = __start_test_refs; t < __stop_test_refs; t++) {
+		uint64_t begin_ns, s;
 		char name[256];
 
 		full_name(*t, name, sizeof(name));
@@ -116,10 +118,15 @@ int main(int argc, char **argv)
 			puts(name);
 			continue;
 		}
+		begin_ns = clock_mono_ns();
 		switch (run_one(*t)) {
 		case PASSED:
 			passed++;
-			printf("ok   %s\n", name);
+			s = (clock_mono_ns() - begin_ns) / NS_PER_S;
+			if (s >= LONG_S)
+				printf("ok   %s (%llu s)\n", name, (unsigned long long)s);
+			else
+				printf("ok   %s\n", name);
 			break;
 		case SKIPPED:
 			skipped++;
