@@ -16,15 +16,29 @@
 #include <stdint.h>
 #include "base/mem.h"
 #include "event/event.h"
+#include "predicate/host.h"
 #include "rule/rule.h"
 
 struct script_limits {
 	uint64_t instructions; /* of one run: Lua's VM instructions, Wasm's fuel */
 	uint64_t memory;       /* bytes of one instance */
-	uint64_t time_ns;      /* of one run, of the wall clock: where instructions say too little */
-	uint32_t strikes;      /* runs that failed before it is disabled */
+	uint64_t time_ns; /* of one run: where instructions say too little. A thread that was made to wait is not blamed
+			   */
+	uint32_t strikes; /* runs that failed before it is disabled */
 };
-extern const struct script_limits script_limits_usual; /* 1 M, 8 MiB, 5 ms, 10 */
+extern const struct script_limits script_limits_usual; /* 1 M, 8 MiB, 4 ms, 10 */
+
+enum {
+	SCRIPT_TEXT_MAX = 1 << 20, /* bytes of a script */
+	SCRIPT_NAME_MAX = 256,
+};
+
+struct script_options {
+	const struct script_limits *limits; /* NULL: the usual ones; so is each that is 0 */
+	/* Lists that the script may look values up in. They are copied. */
+	const struct host_named_list *lists;
+	size_t n_lists;
+};
 
 enum script_verdict {
 	SCRIPT_NO,
@@ -42,10 +56,11 @@ enum script_kind { SCRIPT_LUA, SCRIPT_WASM };
 
 /*
  * -EINVAL: *reterr_diag says where and why; -ENOTSUP: this machine has no such runtime, and the trail says what to do.
- * Wasm: the binary format, or its text.
+ * Every failure leaves a trail of one line. Wasm: the binary format, or its text. `options` NULL: the usual limits, no
+ * lists. Fields that the script names are interned here: events that are read later have them.
  */
 int script_compile(enum script_kind kind, const char *name, const void *text, size_t n,
-		   const struct script_limits *limits, struct diag *reterr_diag, struct script_code **ret_code);
+		   const struct script_options *options, struct diag *reterr_diag, struct script_code **ret_code);
 struct script_code *script_code_ref(struct script_code *code);
 void script_code_free(struct script_code *code);
 DEFINE_AUTO(script_code)
@@ -60,8 +75,14 @@ enum script_verdict script_run(struct script *s, const struct event *ev);
 const char *script_error(const struct script *s);
 
 struct script_stats {
-	uint64_t runs, matches, too_long, too_much, failed, ns;
+	uint64_t runs, matches, too_long, too_much, failed;
+	uint64_t ns; /* one run in SCRIPT_TIMED is timed, and counts for all of them */
 	bool disabled;
 };
-/* Of all instances, on any thread. */
+enum { SCRIPT_TIMED = 16 };
+/* Of all instances, from any thread. */
 void script_stats(const struct script_code *code, struct script_stats *ret_stats);
+/* Why it was disabled: the error of its last strike. "" when it was not. */
+void script_reason(struct script_code *code, char *to, size_t size);
+/* Bytes that the code takes, instances left out. */
+size_t script_size(const struct script_code *code);
