@@ -690,3 +690,50 @@ TEST(settings_are_checked_as_a_whole)
 		check_str(buf_text(&out), r->want);
 	}
 }
+
+/* ---- files of others ------------------------------------------------------------------- */
+
+static const char *foreign(const char *text, struct buf *out)
+{
+	auto_report struct config_report report = { 0 };
+	struct yaml_node *documents = NULL;
+	int r = yaml_read_foreign("x.yml", text, strlen(text), &report, &documents);
+
+	buf_clear(out);
+	config_report_write(&report, false, out);
+	for (const struct yaml_node *d = r == 0 ? documents->first : NULL; d; d = d->next) {
+		buf_printf(out, "[%s %u:%u]", yaml_type_name(d), d->line, d->column);
+		for (const struct yaml_node *v = d->first; v; v = v->next)
+			buf_printf(out, " %s=%.*s%s", v->key ? v->key->text : "", (int)v->len, v->text,
+				   v->plain ? " plain" : "");
+	}
+	yaml_node_free(documents);
+	return buf_text(out);
+}
+
+TEST(files_of_others_have_documents_folded_texts_and_long_keys)
+{
+	static const struct {
+		const char *name, *text, *want;
+	} rows[] = {
+		{ "nothing", "", "" },
+		{ "two documents", "a: 1\n---\nb: '2'\n", "[a mapping 1:1] a=1 plain[a mapping 3:1] b=2" },
+		{ "an empty document", "---\n---\na: x\n", "[nothing 1:1][a mapping 3:1] a=x plain" },
+		{ "keys with signs", "a|b|all: x\n'|all': y\n", "[a mapping 1:1] a|b|all=x plain |all=y plain" },
+		{ "folded", "a: >\n  b c\n  d\n\n  e\nf: 1\n", "[a mapping 1:1] a=b c d\ne\n f=1 plain" },
+		{ "folded, no break at the end", "a: >-\n  b\n  c\n\n\n", "[a mapping 1:1] a=b c" },
+		{ "folded, lines further in", "a: >\n b\n   c\n  d\n e\n", "[a mapping 1:1] a=b\n  c\n d\ne\n" },
+		{ "folded, a comment behind the sign", "a: > # why - not\n  b\n", "[a mapping 1:1] a=b\n" },
+		{ "folded, letters of more bytes", "\xc3\xa4: x\na: >-\n  \xc3\xb6 \xe2\x82\xac\n  z\n",
+		  "[a mapping 1:1] \xc3\xa4=x plain a=\xc3\xb6 \xe2\x82\xac z" },
+		{ "folded, ends of lines as elsewhere", "a: >-\r\n  b\r\n  c\r\n", "[a mapping 1:1] a=b c" },
+		{ "literal", "a: |\n  b\n  c\n", "[a mapping 1:1] a=b\nc\n" },
+		{ "an alias", "a: &x 1\nb: *x\n", "x.yml:1:4: anchors and aliases are not taken: write it out\n" },
+		{ "a tag", "a: !x 1\n", "x.yml:1:4: tags are not taken\n" },
+		{ "a key twice", "a: 1\na: 2\n", "x.yml:2:1: a: a key twice, first on line 1\n" },
+	};
+	auto_buf struct buf out = { .max = 4096 };
+
+	for_each_row (r, rows)
+		check_str(foreign(r->text, &out), r->want);
+}

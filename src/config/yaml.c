@@ -6,15 +6,17 @@
 #include <string.h>
 #include "base/err.h"
 #include "base/mem.h"
+#include "event/value.h"
 
 struct reader {
 	const char *name, *text;
 	size_t len;
 	struct config_report *report;
+	bool foreign; /* the outermost collection is the list of documents */
 	struct fy_parser *parser;
 	struct fy_diag *diag;
 	struct yaml_node *root;
-	struct yaml_node *open[YAML_DEPTH_MAX]; /* the collections that we are in */
+	struct yaml_node *open[YAML_DEPTH_MAX + 1]; /* the collections that we are in */
 	unsigned depth;
 	struct yaml_node *key; /* of a mapping, waiting for its value */
 	size_t n_nodes;
@@ -143,7 +145,7 @@ static struct yaml_node *node_new(struct reader *y, enum yaml_type type, const c
 
 static int take_key(struct reader *y, struct yaml_node *map, struct yaml_node *node)
 {
-	char message[YAML_KEY_MAX + 64];
+	char message[YAML_FOREIGN_KEY_MAX + 64];
 	const struct yaml_node *twin;
 	int r = 0;
 
@@ -151,8 +153,8 @@ static int take_key(struct reader *y, struct yaml_node *map, struct yaml_node *n
 		r = refuse_here(y, "a key must be a word");
 	else if (!node->len)
 		r = refuse_here(y, "a key without a name");
-	else if (node->len > YAML_KEY_MAX)
-		r = refuse_here(y, "a key of more than 128 bytes");
+	else if (node->len > (y->foreign ? YAML_FOREIGN_KEY_MAX : YAML_KEY_MAX))
+		r = refuse_here(y, y->foreign ? "a key of more than 512 bytes" : "a key of more than 128 bytes");
 	else if (strlen(node->text) != node->len)
 		r = refuse_here(y, "a key with a NUL character");
 	else if (map->n >= YAML_KEYS_MAX)
@@ -177,9 +179,9 @@ static int place(struct reader *y, struct yaml_node *node)
 {
 	struct yaml_node *in = y->depth ? y->open[y->depth - 1] : NULL;
 
-	if (++y->n_nodes > YAML_NODES_MAX) {
+	if (++y->n_nodes > (y->foreign ? YAML_FOREIGN_NODES_MAX : YAML_NODES_MAX)) {
 		yaml_node_free(node);
-		return refuse_here(y, "more than 32768 nodes");
+		return refuse_here(y, y->foreign ? "more than 131072 nodes" : "more than 32768 nodes");
 	}
 	if (!in) {
 		yaml_node_free(y->root);
@@ -206,7 +208,7 @@ static int take_collection(struct reader *y, enum yaml_type type)
 
 	if (as_key)
 		return refuse_here(y, "a key must be a word");
-	if (y->depth == YAML_DEPTH_MAX)
+	if (y->depth == YAML_DEPTH_MAX + (unsigned)y->foreign)
 		return refuse_here(y, "nested deeper than 16");
 	node = node_new(y, type, NULL, 0);
 	if (!node)
@@ -226,20 +228,130 @@ static bool is_long(struct fy_token *token)
 	return start && end && end->line - start->line >= YAML_LINES_MAX;
 }
 
+/* What stands in the file from the beginning of a token to its end. */
+static struct str source_of(const struct reader *y, struct fy_token *token)
+{
+	const struct fy_mark *start = fy_token_start_mark(token), *end = fy_token_end_mark(token);
+
+	if (!start || !end || start->input_pos > end->input_pos || end->input_pos > y->len)
+		return (struct str) { 0 };
+	return (struct str) { y->text + start->input_pos, end->input_pos - start->input_pos };
+}
+
+/* Takes the next line from a text, without what ends it. */
+static bool next_line(struct str *text, struct str *ret_line)
+{
+	const char *end = text->n ? memchr(text->p, '\n', text->n) : NULL;
+	size_t n = end ? (size_t)(end - text->p) : text->n;
+
+	if (!text->n)
+		return false;
+	*ret_line = (struct str) { text->p, n && text->p[n - 1] == '\r' ? n - 1 : n };
+	text->p += n + (end != NULL);
+	text->n -= n + (end != NULL);
+	return true;
+}
+
+static size_t indent_of(struct str line)
+{
+	size_t n = 0;
+
+	while (n < line.n && line.p[n] == ' ')
+		n++;
+	return n;
+}
+
+static int check_lines(struct reader *y, struct fy_token *token)
+{
+	struct str text = source_of(y, token), line;
+	size_t lines = 0, blank = 0;
+
+	if (!y->foreign)
+		return is_long(token) ? refuse_here(y, "a text of more than 64 lines") : 0;
+	while (next_line(&text, &line)) {
+		lines++;
+		blank += indent_of(line) == line.n;
+	}
+	if (lines > YAML_FOREIGN_LINES_MAX)
+		return refuse_here(y, "a text of more than 4096 lines");
+	return blank > YAML_LINES_MAX ? refuse_here(y, "a text with more than 64 blank lines") : 0;
+}
+
+/* Is there a - after the > in the line that stands before a text? */
+static bool has_strip_sign(const struct reader *y, const char *text)
+{
+	const char *end = text && text > y->text ? text - 1 : y->text, *p = end;
+
+	while (p > y->text && p[-1] != '\n')
+		p--;
+	while (p < end && (*p != '>' || (p > y->text && p[-1] != ' ')))
+		p++;
+	while (++p < end && (*p == '+' || *p == '-' || (*p >= '1' && *p <= '9')))
+		if (*p == '-')
+			return true;
+	return false;
+}
+
+/*
+ * Folds a text as YAML says, from its lines: libfyaml 0.7.12 gives some of these bytes at their end that nobody
+ * wrote. A line break between two lines is a blank; blank lines are breaks, and so are those around lines that
+ * are further in. One break ends the text, or none.
+ */
+static int fold_lines(const struct reader *y, struct str source, struct buf *out)
+{
+	struct str text = source, line;
+	size_t indent = SIZE_MAX, breaks = 0;
+	bool further = false, strip;
+
+	strip = has_strip_sign(y, source.p);
+	while (indent == SIZE_MAX && next_line(&text, &line))
+		if (indent_of(line) < line.n)
+			indent = indent_of(line);
+	text = source;
+	while (next_line(&text, &line)) {
+		size_t in = indent_of(line);
+		bool was_further = further;
+
+		if (in == line.n) {
+			breaks++;
+			continue;
+		}
+		in = in < indent ? in : indent;
+		further = line.p[in] == ' ' || line.p[in] == '\t';
+		if (out->len && (further || was_further))
+			breaks++;
+		else if (out->len && !breaks)
+			buf_char(out, ' ');
+		for (; breaks; breaks--)
+			buf_char(out, '\n');
+		buf_add(out, line.p + in, line.n - in);
+	}
+	if (out->len && !strip)
+		buf_char(out, '\n');
+	return out->failed ? err_new(-ENOMEM, "no memory for a folded text") : 0;
+}
+
 static int take_scalar(struct reader *y, struct fy_token *value)
 {
 	bool is_key = y->depth && y->open[y->depth - 1]->type == YAML_MAP && !y->key;
 	enum fy_scalar_style style = fy_token_scalar_style(value);
+	auto_buf struct buf folded = { .max = YAML_BYTES_MAX };
 	struct yaml_node *node;
 	size_t n = 0;
 	const char *text;
+	int r;
 
-	/* libfyaml 0.7.12 gives some of these bytes at their end that nobody wrote. */
-	if (style == FYSS_FOLDED)
+	if (style == FYSS_FOLDED && !y->foreign)
 		return refuse_here(y, "a folded text is not taken: write it on one line");
-	if (is_long(value))
-		return refuse_here(y, "a text of more than 64 lines");
-	text = fy_token_get_text(value, &n);
+	r = check_lines(y, value);
+	if (r == 0 && style == FYSS_FOLDED)
+		r = fold_lines(y, source_of(y, value), &folded);
+	if (r < 0)
+		return r;
+	if (style == FYSS_FOLDED)
+		text = buf_text(&folded), n = folded.len;
+	else
+		text = fy_token_get_text(value, &n);
 	if (!text)
 		n = 0;
 	/* The mark of a quoted text stands after the quote. */
@@ -248,6 +360,7 @@ static int take_scalar(struct reader *y, struct fy_token *value)
 	node = node_new(y, style == FYSS_PLAIN && !is_key && is_null(text, n) ? YAML_NOTHING : YAML_SCALAR, text, n);
 	if (!node)
 		return err_new(-ENOMEM, "no memory for a configuration");
+	node->plain = style == FYSS_PLAIN;
 	return place(y, node);
 }
 
@@ -277,7 +390,7 @@ static int refuse_extras(struct reader *y, struct fy_token *anchor, struct fy_to
 	if (!tag)
 		return 0;
 	go_to(y, tag, 0);
-	return refuse_here(y, "tags are not taken: the option knows its type");
+	return refuse_here(y, y->foreign ? "tags are not taken" : "tags are not taken: the option knows its type");
 }
 
 static int take_event(struct reader *y, struct fy_event *ev)
@@ -286,7 +399,9 @@ static int take_event(struct reader *y, struct fy_event *ev)
 
 	switch (ev->type) {
 	case FYET_DOCUMENT_START:
-		return ++y->n_documents > 1 ? refuse_here(y, "a second document: one a file") : 0;
+		if (++y->n_documents > 1 && !y->foreign)
+			return refuse_here(y, "a second document: one a file");
+		return y->n_documents > YAML_DOCUMENTS_MAX ? refuse_here(y, "more than 1024 documents") : 0;
 	case FYET_ALIAS:
 		return refuse_anchor(y, ev->alias.anchor);
 	case FYET_MAPPING_START:
@@ -413,28 +528,56 @@ static void reader_close(struct reader *y)
 	yaml_node_free(y->root);
 }
 
+static int read_text(struct reader *y)
+{
+	size_t n_errors = y->report->n_errors;
+	int r;
+
+	if (y->len >= sizeof(utf8_bom) && !memcmp(y->text, utf8_bom, sizeof(utf8_bom))) {
+		y->text += sizeof(utf8_bom);
+		y->len -= sizeof(utf8_bom);
+	}
+	if (y->len > YAML_BYTES_MAX)
+		return refuse(y, 0, 0, "larger than 1 MiB");
+	r = check_bytes(y);
+	/* libfyaml takes no empty string. */
+	if (r >= 0 && y->len)
+		r = open_parser(y);
+	if (r >= 0 && y->len)
+		r = read_events(y);
+	if (r < 0)
+		return r;
+	return y->report->n_errors != n_errors && !y->root ? -EINVAL : 0;
+}
+
 int yaml_read(const char *name, const char *text, size_t len, struct config_report *report, struct yaml_node **ret_root)
 {
 	__attribute__((cleanup(reader_close))) struct reader y = { name, text, len, report };
+	int r = read_text(&y);
+
+	if (r < 0)
+		return r;
+	*ret_root = take(y.root);
+	return 0;
+}
+
+int yaml_read_foreign(const char *name, const char *text, size_t len, struct config_report *report,
+		      struct yaml_node **ret_documents)
+{
+	__attribute__((cleanup(reader_close))) struct reader y = { name, text, len, report, .foreign = true };
 	size_t n_errors = report->n_errors;
 	int r;
 
-	if (len >= sizeof(utf8_bom) && !memcmp(text, utf8_bom, sizeof(utf8_bom))) {
-		y.text += sizeof(utf8_bom);
-		y.len -= sizeof(utf8_bom);
-	}
-	if (y.len > YAML_BYTES_MAX)
-		return refuse(&y, 0, 0, "larger than 1 MiB");
-	r = check_bytes(&y);
-	/* libfyaml takes no empty string. */
-	if (r >= 0 && y.len)
-		r = open_parser(&y);
-	if (r >= 0 && y.len)
-		r = read_events(&y);
+	y.line = y.column = 1;
+	y.root = node_new(&y, YAML_LIST, NULL, 0);
+	if (!y.root)
+		return err_new(-ENOMEM, "no memory for a file");
+	y.open[y.depth++] = y.root;
+	r = read_text(&y);
+	if (r == 0 && report->n_errors != n_errors)
+		r = -EINVAL;
 	if (r < 0)
 		return r;
-	if (report->n_errors != n_errors && !y.root)
-		return -EINVAL;
-	*ret_root = take(y.root);
+	*ret_documents = take(y.root);
 	return 0;
 }

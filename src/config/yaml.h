@@ -8,6 +8,9 @@
  * be UTF-8 without control characters. Size, depth, nodes, keys and lines of
  * a text are bounded.
  *
+ * Files that others wrote for other programs, such as rules, may have more: several documents, folded texts, longer
+ * keys and texts. Anchors, aliases and tags are refused there too.
+ *
  * Reading goes by parser events: libfyaml never builds a document of its own.
  */
 #pragma once
@@ -22,6 +25,11 @@ enum {
 	YAML_KEYS_MAX = 512, /* of one mapping */
 	YAML_KEY_MAX = 128,  /* bytes of one key */
 	YAML_LINES_MAX = 64, /* of one text */
+	/* The same for files of others. */
+	YAML_DOCUMENTS_MAX = 1024,
+	YAML_FOREIGN_NODES_MAX = 1 << 17,
+	YAML_FOREIGN_KEY_MAX = 512,
+	YAML_FOREIGN_LINES_MAX = 4096, /* of which YAML_LINES_MAX may be blank */
 };
 
 enum yaml_type { YAML_NOTHING, YAML_SCALAR, YAML_LIST, YAML_MAP };
@@ -29,6 +37,7 @@ enum yaml_type { YAML_NOTHING, YAML_SCALAR, YAML_LIST, YAML_MAP };
 struct yaml_node {
 	enum yaml_type type;
 	unsigned line, column; /* from 1; columns count characters */
+	bool plain;            /* of a scalar: without quotes, | and >; a number if it reads as one */
 	struct yaml_node *first, *last, *next;
 	size_t n;              /* children */
 	struct yaml_node *key; /* of a child of a mapping: a scalar */
@@ -42,6 +51,9 @@ struct yaml_node {
  */
 int yaml_read(const char *name, const char *text, size_t len, struct config_report *report,
 	      struct yaml_node **ret_root);
+/* Reads a file of others: *ret_documents is a list with an item for each document. */
+int yaml_read_foreign(const char *name, const char *text, size_t len, struct config_report *report,
+		      struct yaml_node **ret_documents);
 void yaml_node_free(struct yaml_node *node);
 
 struct yaml_node *yaml_child(const struct yaml_node *map, const char *key);
