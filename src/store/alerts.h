@@ -58,16 +58,18 @@ struct alert {
 
 /* The alert as one object of JSON, without a newline. */
 void alert_write(const struct alert *alert, struct buf *out);
-/* For queues: all of it as bytes. Unpacked it borrows from them; they are aligned to 8. False: they are none. */
+/* For queues: all of it as bytes. Unpacked it borrows from them. False: they are none. */
 void alert_pack(const struct alert *alert, struct buf *out);
+size_t alert_packed_size(const struct alert *alert);
 bool alert_unpack(const void *bytes, size_t n, struct alert *ret_alert);
 
 /* ---- the store ------------------------------------------------------------------------------------------ */
 
 struct alerts_options {
-	const char *path;     /* of the file, which is made with mode 0600; ":memory:" for tests */
+	const char *path;     /* of the file, which is made with mode 0600 */
 	uint64_t max_age_ns;  /* older ones go; 0: no bound */
 	uint64_t max_count;   /* the oldest go; 0: no bound */
+	uint64_t max_bytes;   /* the same, of the file; 0: no bound */
 	uint64_t queue_bytes; /* of what waits to be written; 0: 8 MiB */
 };
 
