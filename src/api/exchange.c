@@ -7,8 +7,11 @@
 #include <strings.h>
 #include <time.h>
 #include "api/internal.h"
+#include "api/proto.h"
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/json.h"
+#include "base/nearest.h"
 #include "base/utf8.h"
 
 enum { REFUSALS_LOGGED_PER_S = 20, MESSAGE_MAX = 512 };
@@ -232,6 +235,92 @@ bool http_query(const struct http_request *req, const char *name, char *to, size
 	return false;
 }
 
+bool http_path_value(const struct http_request *req, const char *name, char *to, size_t size)
+{
+	const char *t = req->route->path, *p = req->path;
+	size_t n_name = strlen(name);
+
+	for (; *t && *p; t++, p++) {
+		size_t n = strcspn(p, "/");
+
+		if (*t != '{')
+			continue;
+		if (!strncmp(t + 1, name, n_name) && t[n_name + 1] == '}') {
+			if (n >= size)
+				return false;
+			memcpy(to, p, n);
+			to[n] = 0;
+			return true;
+		}
+		/* Both stand before the next '/', or at the end. */
+		t += strcspn(t, "/") - 1;
+		p += n - 1;
+	}
+	return false;
+}
+
+/* The names of a route's parameters one by one; NULL after the last. */
+static const char *param_at(const struct route *route, size_t i)
+{
+	size_t k = 0;
+
+	for (size_t p = 0; p < route->n_params; p++)
+		if (route->params[p].in == PARAM_QUERY && k++ == i)
+			return route->params[p].name;
+	for (size_t q = 0; q < countof(route->query) && route->query[q]; q++)
+		for (size_t p = 0; p < route->query[q]->n_fields; p++)
+			if (route->query[q]->fields[p].type != PROTO_MESSAGE && k++ == i)
+				return route->query[q]->fields[p].name;
+	return NULL;
+}
+
+static int unknown_param(const struct http_request *req, const char *name)
+{
+	struct nearest near = { .word = name };
+	const char *one;
+
+	for (size_t i = 0; (one = param_at(req->route, i)); i++)
+		nearest_offer(&near, one);
+	if (near.best)
+		return err_new(-EINVAL, "there is no parameter \"%s\"; did you mean \"%s\"?", name, near.best);
+	return err_new(-EINVAL, "there is no parameter \"%s\"", name);
+}
+
+static bool takes(const struct route *route, const char *name)
+{
+	const char *one;
+
+	for (size_t i = 0; (one = param_at(route, i)); i++)
+		if (!strcmp(one, name))
+			return true;
+	return !strcmp(name, "access_token");
+}
+
+int http_params(const struct http_request *req, int (*fn)(void *arg, const char *name, const char *value), void *arg)
+{
+	char name[HTTP_NAME_MAX], value[HTTP_QUERY_MAX];
+	int r;
+
+	for (const char *p = req->query; *p; p += *p == '&') {
+		size_t n = strcspn(p, "&"), n_name = strcspn(p, "=&"), skip = n_name < n ? n_name + 1 : n_name;
+
+		if (!n)
+			continue;
+		if (decode(p, n_name, true, name, sizeof(name)) < 0)
+			return err_new(-EINVAL, "the name of a parameter cannot be decoded, or is too long");
+		if (!takes(req->route, name))
+			return unknown_param(req, name);
+		if (decode(p + skip, n - skip, true, value, sizeof(value)) < 0)
+			return err_new(-EINVAL, "%s: cannot be decoded, or is too long", name);
+		/* The token's: for the server alone. */
+		r = strcmp(name, "access_token") != 0 ? fn(arg, name, value) : 0;
+		if (r < 0)
+			return r;
+		p += n;
+	}
+	return 0;
+}
+
 /* A segment "." or ".." is refused, not resolved: nobody who means well sends one. */
 static bool has_dots(const char *path)
 {
@@ -274,16 +363,38 @@ static bool parse_target(struct exchange *x, const char *target, size_t n)
 	return x->req.query && x->req.authority && !has_dots(path);
 }
 
+/* How much of the path is literal, where it fits segment by segment; 0: it does not. */
+static size_t fits_template(const char *template, const char *path)
+{
+	size_t literal = 1;
+
+	while (*template && *path) {
+		if (*template == '{') {
+			size_t n = strcspn(path, "/");
+
+			if (!n)
+				return 0;
+			path += n;
+			template += strcspn(template, "/");
+			continue;
+		}
+		if (*template ++!= *path++)
+			return 0;
+		literal++;
+	}
+	return *template || *path ? 0 : literal;
+}
+
 static size_t fits(const struct route *route, const char *path)
 {
 	size_t n = strlen(route->path);
 
 	if (n > 1 && route->path[n - 1] == '/')
 		return strncmp(route->path, path, n) ? 0 : n;
-	return strcmp(route->path, path) ? 0 : n + 1;
+	return fits_template(route->path, path);
 }
 
-/* The longest path that fits decides, and then the method. */
+/* The path that fits best decides, and then the method. */
 static unsigned find_route(struct exchange *x)
 {
 	struct api *api = x->conn->api;
@@ -729,6 +840,15 @@ void http_reply_from(struct http_request *req, const char *type, unsigned (*make
 	struct exchange *x = of(req);
 
 	x->job = work_begin(x->conn->api->work, x, type, make, ctx);
+	if (!x->job)
+		http_refuse(req, 503, "too much to do; try again");
+}
+
+void http_work(struct http_request *req, const struct http_work *work, void *ctx)
+{
+	struct exchange *x = of(req);
+
+	x->job = work_begin_for(x->conn->api->work, x, work, ctx);
 	if (!x->job)
 		http_refuse(req, 503, "too much to do; try again");
 }

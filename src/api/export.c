@@ -508,12 +508,14 @@ int export_metrics(struct export *x, struct arena *arena, struct ring_metrics *r
 
 /* ---- routes --------------------------------------------------------------------------------------------- */
 
-#define GRPC(path_, role_, fn, sentence)                                                                               \
+#define GRPC(path_, role_, fn, in_, out_, sentence)                                                                    \
 	{ .method = "POST",                                                                                            \
 	  .path = (path_),                                                                                             \
 	  .role = (role_),                                                                                             \
 	  .body_max = GRPC_BODY_MAX,                                                                                   \
 	  .handle = (fn),                                                                                              \
+	  .in = (in_),                                                                                                 \
+	  .out = (out_),                                                                                               \
 	  .doc = (sentence) }
 #define REFLECTION(path_)                                                                                              \
 	{ .method = "POST",                                                                                            \
@@ -524,32 +526,56 @@ int export_metrics(struct export *x, struct arena *arena, struct ring_metrics *r
 	  .data = export_reflection_data,                                                                              \
 	  .doc = "gRPC: what services and messages there are" }
 
+static const char *const stream_types[] = { "text/event-stream", "application/x-ndjson", NULL };
+static const struct route_param stream_params[] = {
+	{ .name = "format",
+	  .doc = "sse or lines; over a WebSocket json or protobuf",
+	  .values = (const char *const[]) { "sse", "lines", "json", "protobuf", NULL } },
+	{ .name = "last-event-id",
+	  .in = PARAM_HEADER,
+	  .doc = "cursor of the last event that was read, as browsers send it" },
+};
+
 static const struct route routes[] = {
-	GRPC("/shrike.v1.EbpfExport/StreamRawEvents", ROLE_VIEWER, export_grpc_stream, "gRPC: events as they happen"),
-	GRPC("/shrike.v1.EbpfExport/StreamRawEventBatches", ROLE_VIEWER, export_grpc_batches,
-	     "gRPC: events as they happen, many in a message"),
-	GRPC("/shrike.v1.EbpfExport/QueryRawEvents", ROLE_VIEWER, export_grpc_query, "gRPC: events that were kept"),
-	GRPC("/shrike.v1.EbpfExport/GetRingMetrics", ROLE_VIEWER, export_grpc_metrics, "gRPC: the books of the ring"),
-	GRPC("/shrike.v1.EbpfExport/", ROLE_VIEWER, export_grpc_unknown, "gRPC: says that there is no such method"),
-	GRPC("/grpc.health.v1.Health/Check", ROLE_NONE, export_health_check, "gRPC: is the service there?"),
-	GRPC("/grpc.health.v1.Health/Watch", ROLE_NONE, export_health_watch, "gRPC: the same, and whenever it changes"),
+	GRPC("/shrike.v1.EbpfExport/StreamRawEvents", ROLE_VIEWER, export_grpc_stream, &stream_request_message, NULL,
+	     "gRPC: events as they happen"),
+	GRPC("/shrike.v1.EbpfExport/StreamRawEventBatches", ROLE_VIEWER, export_grpc_batches, &stream_request_message,
+	     NULL, "gRPC: events as they happen, many in a message"),
+	GRPC("/shrike.v1.EbpfExport/QueryRawEvents", ROLE_VIEWER, export_grpc_query, &query_request_message, NULL,
+	     "gRPC: events that were kept"),
+	GRPC("/shrike.v1.EbpfExport/GetRingMetrics", ROLE_VIEWER, export_grpc_metrics, &ring_metrics_request_message,
+	     &ring_metrics_message, "gRPC: the books of the ring"),
+	GRPC("/shrike.v1.EbpfExport/", ROLE_VIEWER, export_grpc_unknown, NULL, NULL,
+	     "gRPC: says that there is no such method"),
+	GRPC("/grpc.health.v1.Health/Check", ROLE_NONE, export_health_check, NULL, NULL, "gRPC: is the service there?"),
+	GRPC("/grpc.health.v1.Health/Watch", ROLE_NONE, export_health_watch, NULL, NULL,
+	     "gRPC: the same, and whenever it changes"),
 	REFLECTION("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
 	REFLECTION("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 	{ .method = "GET",
 	  .path = "/api/v1/ebpf/stream",
 	  .role = ROLE_VIEWER,
 	  .handle = export_http_stream,
+	  .params = stream_params,
+	  .n_params = countof(stream_params),
+	  .query = { &stream_request_message, &export_filter_message },
+	  .types = stream_types,
 	  .doc = "events as they happen: over WebSocket, as server-sent events, or as lines of JSON" },
 	{ .method = "POST",
 	  .path = "/api/v1/ebpf/query",
 	  .role = ROLE_VIEWER,
 	  .body_max = 64 << 10,
 	  .handle = export_http_query,
+	  .in = &query_request_message,
+	  .out_schema = "{\"type\":\"object\",\"properties\":{\"events\":{\"type\":\"array\",\"items\":{\"type\":"
+			"\"object\"}},\"count\":{\"type\":\"integer\"},\"lost\":{\"type\":\"integer\"},\"more\":{"
+			"\"type\":\"boolean\"},\"cursor\":{\"type\":\"string\"}}}",
 	  .doc = "events that were kept" },
 	{ .method = "GET",
 	  .path = "/api/v1/ebpf/metrics",
 	  .role = ROLE_VIEWER,
 	  .handle = export_http_metrics,
+	  .out = &ring_metrics_message,
 	  .doc = "the books of the ring" },
 };
 

@@ -5,7 +5,7 @@
 #include "api/export_out.h"
 #include "base/err.h"
 
-enum { REQUEST_MEMORY = 1 << 20, NAME_MAX_BYTES = 64 };
+enum { REQUEST_MEMORY = 1 << 20 };
 
 static void refuse(struct http_request *req, int r)
 {
@@ -26,46 +26,37 @@ static int read_list(const char *name, char *value, struct arena *arena, struct 
 	return r;
 }
 
-static int read_parameter(const struct http_request *req, const char *name, struct arena *arena,
-			  struct stream_request *request, struct export_filter *filter)
-{
-	char value[HTTP_QUERY_MAX];
+struct reading {
+	struct arena *arena;
+	struct stream_request *request;
+	struct export_filter *filter;
+};
 
-	/* The token's, and what says in which form. */
-	if (!strcmp(name, "access_token") || !strcmp(name, "format"))
+static int read_parameter(void *arg, const char *name, const char *value)
+{
+	struct reading *in = arg;
+	char list[HTTP_QUERY_MAX];
+
+	/* It says in which form, and is looked at there. */
+	if (!strcmp(name, "format"))
 		return 0;
-	if (!http_query(req, name, value, sizeof(value)))
-		return err_new(-EINVAL, "%s: cannot be decoded, or is too long", name);
-	if (!strcmp(name, "types") || !strcmp(name, "skip_types"))
-		return read_list(name, value, arena, filter);
+	if (!strcmp(name, "types") || !strcmp(name, "skip_types")) {
+		(void)snprintf(list, sizeof(list), "%s", value);
+		return read_list(name, list, in->arena, in->filter);
+	}
 	for (size_t i = 0; i < stream_request_message.n_fields; i++)
 		if (!strcmp(name, stream_request_message.fields[i].name))
-			return proto_read_text(&stream_request_message, name, value, arena, request);
-	return proto_read_text(&export_filter_message, name, value, arena, filter);
+			return proto_read_text(&stream_request_message, name, value, in->arena, in->request);
+	return proto_read_text(&export_filter_message, name, value, in->arena, in->filter);
 }
 
-/* A name that nobody knows is refused: "?type=" would otherwise filter nothing. */
 static int read_query(const struct http_request *req, struct arena *arena, struct stream_request *request,
 		      struct export_filter *filter)
 {
-	for (const char *p = req->query; *p; p += *p == '&') {
-		size_t n = strcspn(p, "&"), len = strcspn(p, "=&");
-		char name[NAME_MAX_BYTES];
-		int r;
+	struct reading in = { arena, request, filter };
 
-		if (n) {
-			if (len >= sizeof(name))
-				return err_new(-EINVAL, "there is no parameter \"%.64s\"", p);
-			memcpy(name, p, len);
-			name[len] = 0;
-			r = read_parameter(req, name, arena, request, filter);
-			if (r < 0)
-				return r;
-		}
-		p += n;
-	}
 	request->filter = filter;
-	return 0;
+	return http_params(req, read_parameter, &in);
 }
 
 static int read_last_event(const struct http_request *req, struct arena *arena, struct stream_request *request)

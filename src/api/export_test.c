@@ -186,7 +186,7 @@ TEST(plain_http_and_websocket_say_the_same)
 		  "200 count=1 more=False\n" },
 		{ "no body", "post /api/v1/ebpf/query ''", "process.exit 1000\n" },
 		{ "unknown parameter", "sse '/api/v1/ebpf/stream?type=net.*' 1",
-		  "400 there is no \"type\"; there are types" },
+		  "400 there is no parameter \"type\"; did you mean \"types\"?" },
 		{ "unknown type", "sse '/api/v1/ebpf/stream?types=nt.*' 1", "400 no type of event matches \"nt.*\"" },
 		{ "no number", "sse '/api/v1/ebpf/stream?pid=x' 1", "400 pid: wanted a whole number" },
 		{ "cursor of another run", "sse '/api/v1/ebpf/stream?cursor=77' 1",

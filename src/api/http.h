@@ -37,17 +37,35 @@ enum {
 	HTTP_ANSWER_HEADERS_MAX = 16,
 	HTTP_TRAILERS_MAX = 8,
 	HTTP_QUERY_MAX = 4096, /* bytes of one value of the query string, decoded */
+	HTTP_NAME_MAX = 64,    /* and of its name */
 };
 
 struct http_request;
 
 /* ---- routes ----------------------------------------------------------------------------------------------- */
 
+enum param_place { PARAM_QUERY, PARAM_PATH, PARAM_HEADER };
+
+/* What a request may bring beside its body. */
+struct route_param {
+	const char *name, *doc;
+	enum param_place in;
+	const char *type;          /* of JSON Schema; NULL: "string" */
+	const char *const *values; /* that it may have: NULL-terminated. NULL: any */
+	bool repeated;             /* may be there several times, or be a list with commas */
+};
+
+struct proto_message;
+
 struct route {
 	const char *method; /* "GET" (which serves HEAD too), "POST" */
-	const char *path;   /* "/health"; one that ends with "/" takes all below it too. The longest that fits wins */
-	enum role role;     /* ROLE_NONE: anybody, without a token */
-	size_t body_max;    /* bytes of a request's body; 0: none is taken */
+	/*
+	 * "/health"; one that ends with "/" takes all below it too; a segment "{id}" takes any that is not empty. Of
+	 * those that fit, the one with the most that is literal wins.
+	 */
+	const char *path;
+	enum role role;  /* ROLE_NONE: anybody, without a token */
+	size_t body_max; /* bytes of a request's body; 0: none is taken */
 	/* The request is there with its whole body; or, when `data` is set, with its headers. */
 	void (*handle)(struct http_request *req);
 	/*
@@ -56,6 +74,14 @@ struct route {
 	 */
 	void (*data)(struct http_request *req, const void *bytes, size_t n, bool end);
 	const char *doc; /* one sentence; the reference and the OpenAPI description are made of these */
+
+	/* What the OpenAPI description says beyond that, and http_params() holds requests to. */
+	const struct route_param *params;
+	size_t n_params;
+	const struct proto_message *query[2]; /* whose fields are parameters of the query string, too */
+	const struct proto_message *in, *out; /* of the body, and of the answer. Else: */
+	const char *in_schema, *out_schema;   /* JSON Schema of them; NULL: nothing is said */
+	const char *const *types;             /* of the answer; NULL-terminated. NULL: JSON, or gRPC */
 };
 
 /* The tables that the API is opened with; `ctx` is every request's req->ctx. */
@@ -94,6 +120,13 @@ struct http_request {
 const char *http_header(const struct http_request *req, const char *name);
 /* The decoded value of a name in the query string; false: it is not there, cannot be decoded, or has no room. */
 bool http_query(const struct http_request *req, const char *name, char *to, size_t size);
+/* What stands in the place of "{id}" of the route's path; false: nothing, or it has no room. */
+bool http_path_value(const struct http_request *req, const char *name, char *to, size_t size);
+/*
+ * Calls fn for each parameter of the query string, decoded, in its order, and returns what it returns where that is
+ * negative. -EINVAL for one that the route's table does not have: a slip would otherwise filter nothing.
+ */
+int http_params(const struct http_request *req, int (*fn)(void *arg, const char *name, const char *value), void *arg);
 
 /* ---- answers ---------------------------------------------------------------------------------------------- */
 
@@ -111,6 +144,17 @@ void http_refuse(struct http_request *req, unsigned status, const char *fmt, ...
  */
 void http_reply_from(struct http_request *req, const char *type, unsigned (*make)(void *ctx, struct buf *out),
 		     void *ctx);
+
+/*
+ * The same for what belongs to one request: `make` runs on the other thread, then `answer` on the request's, unless its
+ * client has gone, and `release` once in the end, on any thread.
+ */
+struct http_work {
+	void (*make)(void *ctx);
+	void (*answer)(void *ctx, struct http_request *req);
+	void (*release)(void *ctx);
+};
+void http_work(struct http_request *req, const struct http_work *work, void *ctx);
 
 enum {
 	HTTP_IDLE = 0,   /* nothing now: call again after a wake */

@@ -283,6 +283,8 @@ void work_free(struct work *w);
 /* Has `make` called for the exchange, which is woken when it is done. NULL: too many wait. */
 struct work_job *work_begin(struct work *w, struct exchange *x, const char *type,
 			    unsigned (*make)(void *ctx, struct buf *out), void *ctx);
+/* The same for http_work(); `ctx` is released in every case. */
+struct work_job *work_begin_for(struct work *w, struct exchange *x, const struct http_work *work, void *ctx);
 /* Answers if it is done; false if it is not. */
 bool work_answer(struct work_job *job, struct http_request *req);
 /* The exchange wants it no more. */

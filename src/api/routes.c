@@ -2,6 +2,7 @@
 /* routes - what the API answers by itself: whether the agent is well, its metrics, who asks, what there is. */
 #include <string.h>
 #include "api/internal.h"
+#include "api/openapi.h"
 #include "base/json.h"
 
 static void health(struct http_request *req)
@@ -73,84 +74,73 @@ static void whoami(struct http_request *req)
 
 /* ---- the description of all routes ------------------------------------------------------------------------ */
 
-static void put_operation(struct buf *out, const struct route *route)
-{
-	for (const char *p = route->method; *p; p++)
-		buf_char(out, (char)(*p | 0x20));
-	buf_str(out, "\":{\"summary\":");
-	(void)json_write_str(out, route->doc, strlen(route->doc));
-	buf_printf(out, ",\"x-role\":\"%s\",\"security\":[%s]", role_names[route->role],
-		   route->role == ROLE_NONE ? "" : "{\"token\":[]}");
-	if (route->body_max)
-		buf_str(out, ",\"requestBody\":{\"content\":{\"application/json\":{}}}");
-	buf_str(out, ",\"responses\":{\"default\":{\"description\":\"the answer, or an error\"}}}");
-}
-
-/* One path may have several methods, which stand together. */
-static void put_path(struct buf *out, const struct api *api, size_t table, size_t at)
-{
-	const char *path = api->tables[table].routes[at].path;
-	unsigned n = 0;
-
-	for (size_t t = 0; t < api->n_tables; t++)
-		for (size_t i = 0; i < api->tables[t].n; i++) {
-			const struct route *route = &api->tables[t].routes[i];
-
-			if (strcmp(route->path, path) != 0)
-				continue;
-			if (!n++ && (t < table || (t == table && i < at)))
-				return; /* it was put with the first of them */
-			if (n == 1) {
-				buf_str(out, out->data[out->len - 1] == '{' ? "" : ",");
-				(void)json_write_str(out, path, strlen(path));
-				buf_char(out, ':');
-			}
-			buf_str(out, n == 1 ? "{\"" : ",\"");
-			put_operation(out, route);
-		}
-	buf_char(out, '}');
-}
-
 static void openapi(struct http_request *req)
 {
 	const struct api *api = req->ctx;
-	auto_buf struct buf out = { .max = 1 << 20 };
+	auto_buf struct buf out = { .max = OPENAPI_MAX };
 
-	buf_str(&out, "{\"openapi\":\"3.0.3\",\"info\":{\"title\":\"Shrike\",\"version\":\"" SHRIKE_VERSION "\"},"
-		      "\"components\":{\"securitySchemes\":{\"token\":{\"type\":\"http\",\"scheme\":\"bearer\"}}},"
-		      "\"paths\":{");
-	for (size_t t = 0; t < api->n_tables; t++)
-		for (size_t i = 0; i < api->tables[t].n; i++)
-			put_path(&out, api, t, i);
-	buf_str(&out, "}}\n");
+	openapi_write(api->tables, api->n_tables, &out);
 	http_reply_buf(req, 200, "application/json", &out);
 }
+
+/* Schemas of what is answered. */
+#define TEXT_MEMBER(n, d)   "\"" n "\":{\"type\":\"string\",\"description\":\"" d "\"}"
+#define NUMBER_MEMBER(n, d) "\"" n "\":{\"type\":\"integer\",\"description\":\"" d "\"}"
+#define LIST_MEMBER(n, d)   "\"" n "\":{\"type\":\"array\",\"items\":{\"type\":\"string\"},\"description\":\"" d "\"}"
+#define OBJECT(members)     "{\"type\":\"object\",\"properties\":{" members "}}"
+
+static const char *const prometheus[] = { "text/plain", NULL };
 
 const struct route api_routes[] = {
 	{ .method = "GET",
 	  .path = "/health",
 	  .role = ROLE_NONE,
 	  .handle = health,
+	  .out_schema = OBJECT(TEXT_MEMBER("status", "ok") "," TEXT_MEMBER("version", "of the agent")),
 	  .doc = "Is the agent's process alive? It is when this answers." },
 	{ .method = "GET",
 	  .path = "/readyz",
 	  .role = ROLE_NONE,
 	  .handle = readyz,
+	  .out_schema = OBJECT(TEXT_MEMBER("status", "ready, or not ready") "," TEXT_MEMBER("why", "it is not")),
 	  .doc = "Is the agent at its work? 503 when no sensor runs." },
 	{ .method = "GET",
 	  .path = "/metrics",
 	  .role = ROLE_VIEWER,
 	  .handle = metrics,
+	  .types = prometheus,
 	  .doc = "All counters, as Prometheus reads them." },
 	{ .method = "GET",
 	  .path = "/api/v1/whoami",
 	  .role = ROLE_VIEWER,
 	  .handle = whoami,
+	  .out_schema = OBJECT(TEXT_MEMBER("name", "of the consumer") "," TEXT_MEMBER("role", "viewer, operator or "
+											      "admin") "," LIST_MEMBER("allow", "globs of event types it may read; none: all") "," LIST_MEMBER(
+		  "deny",
+		  "globs of event types it may not read") "," NUMBER_MEMBER("events_per_s",
+									    "0: no bound") "," NUMBER_MEMBER("requests_"
+													     "per_s",
+													     "0: no "
+													     "bound") "," NUMBER_MEMBER("streams",
+																	"at a time") "," NUMBER_MEMBER("streams_open",
+																				       "now")),
 	  .doc = "Who the server takes you for, and what you may." },
+	{ .method = "GET",
+	  .path = "/api/v1/openapi.json",
+	  .role = ROLE_NONE,
+	  .handle = openapi,
+	  .out_schema = "{\"type\":\"object\"}",
+	  .doc = "This description, made from the tables that serve." },
 	{ .method = "GET",
 	  .path = "/openapi.json",
 	  .role = ROLE_NONE,
 	  .handle = openapi,
-	  .doc = "This description, made from the tables that serve." },
+	  .out_schema = "{\"type\":\"object\"}",
+	  .doc = "The same description." },
 };
 const size_t api_n_routes = countof(api_routes);
+
+struct route_table api_own_routes(void)
+{
+	return (struct route_table) { api_routes, api_n_routes, NULL };
+}

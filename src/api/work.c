@@ -16,6 +16,7 @@ struct work_job {
 	struct http_waker *waker;
 	const char *type;
 	unsigned (*make)(void *ctx, struct buf *out);
+	const struct http_work *work; /* or NULL */
 	void *ctx;
 	unsigned status;
 	struct buf out;
@@ -37,6 +38,8 @@ void work_drop(struct work_job *job)
 		return;
 	http_waker_free(job->waker);
 	buf_free(&job->out);
+	if (job->work)
+		job->work->release(job->ctx);
 	free(job);
 }
 
@@ -63,7 +66,9 @@ static void *work_main(void *arg)
 
 	while ((job = next_job(w))) {
 		/* Nobody waits any more? */
-		if (atomic_load(&job->refs) > 1)
+		if (atomic_load(&job->refs) > 1 && job->work)
+			job->work->make(job->ctx);
+		else if (atomic_load(&job->refs) > 1)
 			job->status = job->make(job->ctx, &job->out);
 		atomic_store_explicit(&job->done, true, memory_order_release);
 		http_wake(job->waker);
@@ -72,14 +77,15 @@ static void *work_main(void *arg)
 	return NULL;
 }
 
-struct work_job *work_begin(struct work *w, struct exchange *x, const char *type,
-			    unsigned (*make)(void *ctx, struct buf *out), void *ctx)
+static struct work_job *begin(struct work *w, struct exchange *x, const struct work_job *what)
 {
-	struct work_job *job = calloc(1, sizeof(*job));
+	struct work_job *job = w ? calloc(1, sizeof(*job)) : NULL;
 
-	if (!job || !w)
-		goto no;
-	*job = (struct work_job) { .refs = 2, .waker = http_waker(&x->req), .type = type, .make = make, .ctx = ctx };
+	if (!job)
+		return NULL;
+	*job = *what;
+	job->refs = 2;
+	job->waker = http_waker(&x->req);
 	buf_init(&job->out, REPLY_MAX);
 	if (!job->waker)
 		goto no;
@@ -103,11 +109,29 @@ no:
 	return NULL;
 }
 
+struct work_job *work_begin(struct work *w, struct exchange *x, const char *type,
+			    unsigned (*make)(void *ctx, struct buf *out), void *ctx)
+{
+	return begin(w, x, &(struct work_job) { .type = type, .make = make, .ctx = ctx });
+}
+
+struct work_job *work_begin_for(struct work *w, struct exchange *x, const struct http_work *work, void *ctx)
+{
+	struct work_job *job = begin(w, x, &(struct work_job) { .work = work, .ctx = ctx });
+
+	if (!job)
+		work->release(ctx);
+	return job;
+}
+
 bool work_answer(struct work_job *job, struct http_request *req)
 {
 	if (!atomic_load_explicit(&job->done, memory_order_acquire))
 		return false;
-	http_reply_buf(req, job->status, job->type, &job->out);
+	if (job->work)
+		job->work->answer(job->ctx, req);
+	else
+		http_reply_buf(req, job->status, job->type, &job->out);
 	return true;
 }
 
