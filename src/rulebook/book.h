@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "event/event.h"
 #include "predicate/script.h"
@@ -35,12 +36,14 @@ extern const char *const book_severity_names[]; /* NULL-terminated */
 uint8_t book_risk_of(enum book_severity severity);
 
 enum book_source { BOOK_OWN, BOOK_SIGMA, BOOK_ELASTIC };
+extern const char *const book_source_names[];
 
 enum book_mode {
 	BOOK_DETECT, /* an alert */
 	BOOK_INLINE, /* asked before the action goes on; an alert as well */
 	BOOK_OFF,
 };
+extern const char *const book_mode_names[];
 
 /* A technique of MITRE ATT&CK, as in TA0003, T1053 and T1053.003. Names come from our own table, or the file. */
 struct book_attack {
@@ -115,6 +118,7 @@ struct book {
 	size_t n_rules;
 	struct book_problem *problem; /* in the order of files and lines */
 	size_t n_problems;
+	size_t n_wrong; /* problems that are no warnings, those included for which there was no room */
 	size_t n_files;
 	struct arena arena;
 };
@@ -133,6 +137,8 @@ int book_read(const char *path, const struct book_options *options, struct book 
 /* The same from text; `name` is what people know it by, and its ending says what it is. */
 int book_read_text(const char *name, const char *text, size_t n, const struct book_options *options,
 		   struct book **ret_book);
+/* FILE:LINE:COLUMN: RULE: message. */
+void book_problem_write(const struct book_problem *problem, struct buf *out);
 /* One message that names the first problems and counts the others: -EINVAL with that trail, or 0 when all is well. */
 int book_must_be_whole(const struct book *book);
 const struct book_rule *book_find(const struct book *book, const char *id);

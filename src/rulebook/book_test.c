@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rulebook/book.h"
+#include "base/err.h"
+#include "base/test.h"
+
+enum { TEXT = 1 << 16 };
+
+#define HEAD "id: r\nname: A rule\nseverity: low\n"
+#define GOOD HEAD "eql: any where true\n"
+
+static void write_problems(const struct book *b, struct buf *out)
+{
+	for (size_t i = 0; i < b->n_problems; i++) {
+		buf_str(out, i ? "\n" : "");
+		book_problem_write(&b->problem[i], out);
+	}
+}
+
+static struct book *read_text(const char *name, const char *text)
+{
+	const struct book_options options = { .keep_tests = true };
+	struct book *b = NULL;
+
+	check(book_read_text(name, text, strlen(text), &options, &b) == 0);
+	return b;
+}
+
+TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
+{
+	static const struct {
+		const char *name, *text, *want;
+	} rows[] = {
+		{ "nothing wrong", GOOD, "" },
+		{ "no rule at all", "# nothing\n", "f.yml: warning: there is no rule in it" },
+		{ "not YAML", "id: [\n", "f.yml:" },
+		{ "a list of nothing", "rules: x\n", "f.yml:1:8: rules: is to be a list, not a text" },
+		{ "beside a list", "rules: []\nid: r\n", "f.yml:2:1: id: nothing stands beside a list of rules" },
+		{ "a key that nobody knows", GOOD "severty: low\n",
+		  "f.yml:5:1: r: severty: no such key; did you mean \"severity\"?" },
+		{ "no id", "name: A rule\nseverity: low\neql: any where true\n",
+		  "f.yml:1:1: a rule: \"id\" is missing" },
+		{ "an id with capitals", "id: Rule\nname: A rule\nseverity: low\neql: any where true\n",
+		  "f.yml:1:5: id: \"Rule\": small letters, digits and hyphens" },
+		{ "a severity of its own", "id: r\nname: A\nseverity: terrible\neql: any where true\n",
+		  "f.yml:3:11: r: severity: is to be one of informational, low, medium, high, critical" },
+		{ "a risk too high", GOOD "risk: 101\n", "f.yml:5:7: r: risk: is to be a number from 1 to 100" },
+		{ "a risk of none", GOOD "risk: 0\n", "f.yml:5:7: r: risk: is to be a number from 1 to 100" },
+		{ "nothing to look for", HEAD,
+		  "f.yml:1:1: r: one of eql, sigma, lua and wasm is to say what the rule looks for" },
+		{ "two things to look for", GOOD "sigma: {}\n",
+		  "f.yml:5:1: r: sigma: the rule has \"eql\" already; one of them" },
+		{ "a query on its line", HEAD "eql: any whre true\n", "f.yml:4:10: r: " },
+		{ "a query in quotes", HEAD "eql: \"any whre true\"\n", "f.yml:4:11: r: " },
+		{ "a query as a block", HEAD "eql: |\n\n  any where true and\n    !!\n", "f.yml:7:5: r: " },
+		{ "no such tactic", GOOD "attack: [{tactic: TA9999}]\n",
+		  "f.yml:5:19: r: tactic: \"TA9999\" is none: ids are written as in TA0003" },
+		{ "no such id of a technique", GOOD "attack: [{technique: T1.2}]\n",
+		  "f.yml:5:22: r: technique: \"T1.2\" is none: ids are written as in T1053 or T1053.003" },
+		{ "an action that nobody does", GOOD "actions: [alert, explode]\n",
+		  "f.yml:5:10: r: actions: there is no responder \"explode\"" },
+		{ "a throttle without a time", GOOD "throttle: {by: user.id}\n",
+		  "f.yml:5:11: r: throttle: \"for\" is missing" },
+		{ "a throttle for some time", GOOD "throttle: {for: long}\n",
+		  "f.yml:5:17: r: for: is to be a time such as 30s, 10m or 1h" },
+		{ "an exception that is no condition", GOOD "exceptions:\n  - {name: a, where: 'user.id =='}\n",
+		  "f.yml:6:" },
+		{ "a test without events", GOOD "tests:\n  - {name: t, match: 1, events: []}\n",
+		  "f.yml:6:33: r: events: is to be a list of events" },
+		{ "a test that is after and at",
+		  GOOD
+		  "tests:\n  - {name: t, match: 1, events: [{after: 1s, \"@timestamp\": \"2024-01-01T00:00:00Z\"}]}\n",
+		  "f.yml:6:35: r: after: the event has its @timestamp already" },
+		{ "two of one id",
+		  "rules:\n  - {id: r, name: A, severity: low, eql: any where true}\n"
+		  "  - {id: r, name: B, severity: low, eql: any where false}\n",
+		  "f.yml:3:5: r: there is a rule \"r\" already, in f.yml:2" },
+	};
+
+	for_each_row (r, rows) {
+		AUTO(book) b = read_text("f.yml", r->text);
+		auto_buf struct buf got = { .max = TEXT };
+
+		require(b);
+		write_problems(b, &got);
+		if (*r->want)
+			check_has(buf_text(&got), r->want);
+		else
+			check_str(buf_text(&got), "");
+	}
+}
+
+TEST(a_rule_has_all_that_its_file_says)
+{
+	static const char text[] =
+		"id: shell-1\nname: A shell\nversion: 1.2\ndescription: What.\nseverity: high\nrisk: 80\nauthor: Us\n"
+		"license: MIT\nattack:\n  - {tactic: TA0003, technique: T1053.003}\n  - {technique: T9999}\n"
+		"references: https://example.org/\ntags: [a, b]\nfalse_positives: Few.\nnext: Look.\nmode: inline\n"
+		"eql: any where process.pid == 1\nactions: [alert]\nthrottle: {by: [user.id, host.id], for: 10m}\n"
+		"exceptions:\n  - {name: x, reason: y, where: 'user.id == \"0\"'}\n"
+		"tests:\n  - name: t\n    match: 2\n    events:\n"
+		"      - {process.pid: 1, user: {id: \"5\", ok: true}, l: [a, ~, -1.5], s: 'true', v: 01}\n"
+		"      - {after: 5s}\n      - {}\n";
+	AUTO(book) b = read_text("f.yaml", text);
+	const struct book_rule *r;
+	auto_buf struct buf got = { .max = TEXT };
+
+	require(b);
+	write_problems(b, &got);
+	check_str(buf_text(&got), "");
+	require(b->n_rules == 1);
+	r = book_find(b, "shell-1");
+	require(r);
+	check_str(r->name, "A shell");
+	check_str(r->version, "1.2");
+	check_str(r->description, "What.");
+	check_int(r->severity, BOOK_HIGH);
+	check_int(r->risk, 80);
+	check_str(r->author, "Us");
+	check_str(r->license, "MIT");
+	require(r->n_attack == 2);
+	check_str(r->attack[0].tactic, "Persistence");
+	check_str(r->attack[0].technique_id, "T1053");
+	check_str(r->attack[0].technique, "Scheduled Task/Job");
+	check_str(r->attack[0].sub_id, "T1053.003");
+	check_str(r->attack[0].sub, "Cron");
+	check_str(r->attack[1].technique_id, "T9999");
+	check(!r->attack[1].technique && !r->attack[1].tactic_id && !r->attack[1].sub_id);
+	require(r->n_references == 1 && r->n_tags == 2 && r->n_actions == 1);
+	check_str(r->references[0], "https://example.org/");
+	check_str(r->tags[1], "b");
+	check_str(r->false_positives, "Few.");
+	check_str(r->next, "Look.");
+	check_int(r->mode, BOOK_INLINE);
+	check_int(r->throttle.for_ns, 600000000000);
+	require(r->throttle.n_by == 2);
+	check_str(field_name(r->throttle.by[1]), "host.id");
+	require(r->n_exceptions == 1);
+	check_str(r->exception[0].name, "x");
+	check_int(r->exception[0].where->kind, QUERY_CONDITION);
+	require(r->n_tests == 1 && r->test[0].n_events == 3);
+	check_int(r->test[0].matches, 2);
+	check_str(r->test[0].events[0], "{\"@timestamp\":\"2024-01-01T00:00:00.000000000Z\",\"process.pid\":1,\"user\":"
+					"{\"id\":\"5\",\"ok\":true},"
+					"\"l\":[\"a\",null,-1.5],\"s\":\"true\",\"v\":\"01\"}");
+	check_str(r->test[0].events[1], "{\"@timestamp\":\"2024-01-01T00:00:05.000000000Z\"}");
+	check_str(r->test[0].events[2], "{\"@timestamp\":\"2024-01-01T00:00:06.000000000Z\"}");
+	check_int(r->line, 1);
+}

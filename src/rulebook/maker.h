@@ -1,0 +1,73 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * maker - how the readers of files fill a book. Not for others.
+ *
+ * A reader is given one file's text and calls maker_take() for each rule that is good, maker_problem() for what is
+ * not. What it allocates for the rule stands in the book's arena; queries and scripts it owns until they are taken.
+ * When memory runs out the maker knows, and the reading fails as a whole.
+ */
+#pragma once
+#include "config/yaml.h"
+#include "rulebook/book.h"
+
+enum {
+	BOOK_BYTES_MAX = 512 << 20,  /* of a book's texts */
+	BOOK_PROBLEMS_MAX = 1 << 17, /* what comes after is counted alone */
+	BOOK_LINES_MAX = 64 << 20,   /* bytes of one file of lines */
+	BOOK_SCRIPT_MAX = 16 << 20,  /* bytes of a script in a file of its own */
+	BOOK_FOLDER_DEPTH_MAX = 32,
+};
+
+struct maker {
+	struct book *book;
+	struct book_options options;
+	/* Of the file that is being read: */
+	const char *file; /* in the arena; also where a script's file is looked for */
+	bool is_file;     /* else the text stands for itself */
+	const char *text;
+	size_t n;
+	size_t rules_cap, problems_cap;
+	bool failed;   /* no memory */
+	bool too_many; /* rules */
+};
+
+int maker_open(struct maker *m, const struct book_options *options);
+/* The book, when r is 0 and all went well; else r or what went wrong. The maker is empty afterwards. */
+int maker_close(struct maker *m, int r, struct book **ret_book);
+
+struct place {
+	unsigned line, column;
+};
+
+char *maker_str(struct maker *m, const char *p, size_t n);
+void *maker_zeroed(struct maker *m, size_t n, size_t size);
+
+/* `rule` is copied, and may be NULL. */
+void maker_problem(struct maker *m, struct place at, const char *rule, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+void maker_warning(struct maker *m, struct place at, const char *rule, const char *fmt, ...)
+	__attribute__((format(printf, 4, 5)));
+/* What we cannot do: `feature` is a word of docs/rules.md. */
+void maker_missing(struct maker *m, struct place at, const char *rule, const char *feature, const char *fmt, ...)
+	__attribute__((format(printf, 5, 6)));
+
+/* The rule is the book's from then on, with what it owns. */
+void maker_take(struct maker *m, struct book_rule *rule);
+/* Lets go what a rule owns that was not taken. */
+void maker_drop(struct book_rule *rule);
+
+/* Compiles what is in a file; `at` is where its first character stands, `indent` what stands before later lines. */
+struct query *maker_query(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
+			  const char *text, size_t n);
+
+/* Its name too, where we know it. Copies the id, which is well written. */
+void attack_set_tactic(struct maker *m, struct book_attack *a, const char *id);
+void attack_set_technique(struct maker *m, struct book_attack *a, const char *id);
+
+/* ---- readers ---------------------------------------------------------------------------------- */
+
+/* Each reads m->text. */
+void own_read(struct maker *m);
+void lines_read(struct maker *m);
+
+enum book_severity book_severity_of(unsigned risk);
