@@ -25,8 +25,7 @@ struct detect_options {
 
 static const struct option options[] = {
 	OPTION(detect_options, rules, OPT_PATH, "",
-	       "file of rules: a line of JSON each, with id, query and severity; read again when the configuration is",
-	       .live = true),
+	       "file or folder of rules (docs/rules.md); read again when the configuration is", .live = true),
 	OPTION(detect_options, memory, OPT_BYTES, "32MiB",
 	       "state of sequences, and as much again for the events that they hold; of each shard, and once for all "
 	       "of them",

@@ -480,6 +480,16 @@ TEST(what_is_kept_is_bounded)
 
 /* ---- rules ----------------------------------------------------------------------------------- */
 
+static int read_lines(const char *text, struct rules **ret_rules)
+{
+	AUTO(book) book = NULL;
+	int r = book_read_text("F", text, strlen(text), NULL, &book);
+
+	if (r == 0)
+		r = book_must_be_whole(book);
+	return r < 0 ? r : rules_new(book, ret_rules);
+}
+
 TEST(a_file_of_rules_that_is_wrong_is_refused_and_says_where)
 {
 	static const struct {
@@ -493,14 +503,14 @@ TEST(a_file_of_rules_that_is_wrong_is_refused_and_says_where)
 		{ "a severity of 101", "{\"id\":\"a\",\"query\":\"any where true\",\"severity\":101}", "1 to 100" },
 		{ "twice", "{\"id\":\"a\",\"query\":\"any where true\"}\n{\"id\":\"a\",\"query\":\"any where true\"}",
 		  "already" },
-		{ "a query that is none", "{\"id\":\"a\",\"query\":\"any were true\"}", "a:1:" },
+		{ "a query that is none", "{\"id\":\"a\",\"query\":\"any were true\"}", "F:1:5: a: " },
 		{ "a sample", "{\"id\":\"a\",\"query\":\"sample by k [any where true] [any where true]\"}", "never" },
 	};
 
 	for_each_row (r, rows) {
 		AUTO(rules) rules = NULL;
 
-		check(rules_read("F", r->text, strlen(r->text), &rules) < 0);
+		check(read_lines(r->text, &rules) < 0);
 		check_has(err_trail(), r->want);
 		check(!rules);
 	}
@@ -536,7 +546,7 @@ TEST(rules_run_on_the_shards_only_when_one_shard_sees_all)
 		AUTO(rules) rules = NULL;
 
 		(void)snprintf(text, sizeof(text), "{\"id\":\"a\",\"query\":\"%s\"}", r->query);
-		require_ok(rules_read("F", text, strlen(text), &rules));
+		require_ok(read_lines(text, &rules));
 		check_int(rules->local.n, r->want);
 		check_int(rules->shared.n, !r->want);
 	}

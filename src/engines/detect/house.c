@@ -40,8 +40,10 @@ void teller_put(void *ctx, const struct runner_match *m)
 {
 	struct teller *t = ctx;
 	const struct told told = { t, m };
-	struct finding f = { .rule = m->query->id,
-			     .severity = t->part->severity[m->rule],
+	const struct book_rule *of = t->part->of[m->rule];
+	struct finding f = { .rule = of->id,
+			     .severity = of->risk,
+			     .of = of,
 			     .time_ns = (__u64)m->end_ns,
 			     .event = t->current,
 			     .event_at = event_at,
