@@ -124,8 +124,11 @@ static int walk(struct paths *p, const char *folder, unsigned depth)
 {
 	auto_dir DIR *dir = opendir(folder);
 	const struct dirent *e;
+	size_t length = strlen(folder);
 	int r = 0;
 
+	while (length > 1 && folder[length - 1] == '/')
+		length--;
 	if (!dir)
 		return err_sys(errno, "open the rules in %s", folder);
 	if (depth > BOOK_FOLDER_DEPTH_MAX)
@@ -136,7 +139,7 @@ static int walk(struct paths *p, const char *folder, unsigned depth)
 
 		if (*e->d_name == '.')
 			continue;
-		if (snprintf(path, sizeof(path), "%s/%s", folder, e->d_name) >= (int)sizeof(path))
+		if (snprintf(path, sizeof(path), "%.*s/%s", (int)length, folder, e->d_name) >= (int)sizeof(path))
 			return err_new(-ENAMETOOLONG, "%s/%s: too long a path", folder, e->d_name);
 		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
 			continue; /* gone in between */

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* rules - what the parts of the verb `rules` share. */
+#pragma once
+#include "cli/cli.h"
+#include "rulebook/book.h"
+
+struct rules_options {
+	uint32_t output;
+};
+
+/* One call: a book, and what is written about it. */
+struct rules_run {
+	struct cli *cli;
+	const struct rules_options *o;
+	struct book *book;
+	struct buf out;
+};
+
+/* Writes what there is, once it is this much. */
+void rules_flush(struct rules_run *r, size_t at);
+/* ,"name":"text", where there is one. */
+void rules_member(struct rules_run *r, const char *name, const char *text);
+/* A line, made safe for a terminal. */
+void rules_line(struct rules_run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void rules_problem(struct rules_run *r, const struct book_problem *p);
+
+enum exit_code rules_test(struct rules_run *r);
