@@ -491,7 +491,8 @@ int BPF_PROG(exit_dead, struct task_struct *task, bool group_dead)
 
 /*
  * Older kernels do not say which thread was the last, and two that end at once both see none
- * alive: whoever comes first speaks.
+ * alive: whoever comes first speaks. By the time the other gets here the first may be gone, and
+ * the process look as if it had had one thread only: the map remembers.
  */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(exit_live, struct task_struct *task)
@@ -501,7 +502,8 @@ int BPF_PROG(exit_live, struct task_struct *task)
 
 	if (task->signal->live.counter)
 		return 0;
-	if (task->signal->nr_threads > 1 && bpf_map_update_elem(&ended, &key, &one, BPF_NOEXIST))
+	if (task->signal->nr_threads > 1 ? bpf_map_update_elem(&ended, &key, &one, BPF_NOEXIST) != 0
+					 : bpf_map_lookup_elem(&ended, &key) != NULL)
 		return 0;
 	return exit_send(ctx, task);
 }

@@ -2,6 +2,7 @@
 /* Processes that the test starts in its sandbox, as the sensor recorded them. */
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
@@ -728,6 +729,74 @@ TEST(threads_are_no_processes_and_recorded_only_when_asked_for)
 		check_int(observe_count(&ob, EV_EXIT), 1);
 		check_int(observe_count(&ob, EV_THREAD), row->threads);
 	}
+}
+
+enum { PAIRS = 100 };
+
+/* Ends when told to. */
+static int end_at_once(void *arg)
+{
+	while (!*(volatile int *)arg)
+		;
+	return 0;
+}
+
+/*
+ * The first thread is on its way out, with a list of locks to look through (a node that leads to itself, which
+ * the kernel follows for as long as it follows any), while the other one goes.
+ */
+static _Noreturn void end_together(void)
+{
+	static char stack[64 << 10] __attribute__((aligned(16)));
+	static struct robust_list node = { &node };
+	static struct robust_list_head locks = { .list = { &node }, .futex_offset = 0 };
+	static volatile int go;
+
+	if (clone(end_at_once, stack + sizeof(stack),
+		  CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM, (void *)&go) < 0 ||
+	    syscall(SYS_set_robust_list, &locks, sizeof(locks)))
+		_exit(99);
+	(void)usleep(200); /* until it runs */
+	go = 1;
+	syscall(SYS_exit, 0);
+	_exit(99);
+}
+
+static int make_pairs(const struct sandbox *sb, void *arg)
+{
+	int status;
+
+	(void)sb;
+	(void)arg;
+	for (int i = 0; i < PAIRS; i++) {
+		pid_t pid = fork();
+
+		if (pid == 0)
+			end_together();
+		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
+			return 1;
+	}
+	return 0;
+}
+
+TEST(a_process_whose_threads_end_together_ends_once)
+{
+	unsigned tried = 0;
+
+	for (unsigned variant = 0; variant < 2; variant++) {
+		auto_sandbox struct sandbox sb;
+		auto_observer struct observer ob = { 0 };
+
+		if (!sandbox_open(&sb, SANDBOX_PLAIN))
+			return;
+		if (!observe_open_variant(&ob, &sb, &sensor_process, only(NULL, NULL), "exit", variant))
+			continue;
+		tried++;
+		check_int(sandbox_run(&sb, make_pairs, NULL), 0);
+		observe_drain(&ob);
+		check_int(observe_count(&ob, EV_EXIT), PAIRS + 1);
+	}
+	check(tried > 0);
 }
 
 /* An emulated processor takes 30 ms for each. */
