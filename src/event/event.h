@@ -203,6 +203,8 @@ enum {
  * took. `out->failed` is set when the line does not fit.
  */
 void event_to_json(const struct event *ev, struct buf *out);
+/* One value as JSON, in the same way. */
+void value_write(const struct value *v, struct buf *out);
 
 /*
  * Reads a line that event_to_json wrote back into a record, which it puts in the place of

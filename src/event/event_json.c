@@ -368,6 +368,11 @@ static void put_value(struct buf *out, const struct value *v, unsigned depth)
 	}
 }
 
+void value_write(const struct value *v, struct buf *out)
+{
+	put_value(out, v, 0);
+}
+
 /* ---- fields of a record -------------------------------------------------------------------- */
 
 static void print_row(struct line *l, const struct ev_head *rec, const struct kind_info *info, size_t r,
