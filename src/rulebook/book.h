@@ -34,6 +34,8 @@ enum book_severity { BOOK_INFORMATIONAL, BOOK_LOW, BOOK_MEDIUM, BOOK_HIGH, BOOK_
 extern const char *const book_severity_names[]; /* NULL-terminated */
 /* What a severity means in numbers from 1 to 100 where the rule does not say: 5, 21, 47, 73, 99. */
 uint8_t book_risk_of(enum book_severity severity);
+/* The other way: the one whose number is nearest. */
+enum book_severity book_severity_of(unsigned risk);
 
 enum book_source { BOOK_OWN, BOOK_SIGMA, BOOK_ELASTIC };
 extern const char *const book_source_names[];

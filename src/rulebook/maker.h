@@ -70,4 +70,3 @@ void attack_set_technique(struct maker *m, struct book_attack *a, const char *id
 void own_read(struct maker *m);
 void lines_read(struct maker *m);
 
-enum book_severity book_severity_of(unsigned risk);
