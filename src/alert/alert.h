@@ -25,6 +25,16 @@ enum {
 	ALERT_FOLD_BY_MAX = 16,
 };
 
+/* The `alerts` section of the configuration. */
+struct alert_settings {
+	uint64_t throttle; /* ns */
+	struct option_list throttle_by;
+	char *store;
+	uint64_t age, count, size; /* ns, alerts, bytes */
+};
+extern const struct option alert_option_rows[];
+extern const size_t alert_n_option_rows;
+
 /* ---- making -------------------------------------------------------------------------------------------- */
 
 /* What holds where a rule does not say. */
@@ -34,6 +44,10 @@ struct alert_defaults {
 	field_id fold_by[ALERT_FOLD_BY_MAX];
 	size_t n_fold_by;
 };
+
+void alert_defaults_of(const struct alert_settings *settings, struct alert_defaults *ret_defaults);
+/* Those of a configuration that says nothing. */
+int alert_defaults_usual(struct alert_defaults *ret_defaults);
 
 struct alert_maker;
 /* `host` is the name that alerts carry, or NULL. */

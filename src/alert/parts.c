@@ -57,10 +57,15 @@ static size_t put_field(struct entities *e, const struct event *ev, const char *
 	return e->text.len - before;
 }
 
-static bool is_known(const struct entities *e, const char *type, const char *id, size_t n)
+static bool is_known(const struct entities *e, const struct entity *new)
 {
+	const size_t n = new->id_n + new->name_n;
+
+	/* The name stands behind the id. */
 	for (size_t i = 0; i < e->n; i++)
-		if (!strcmp(e->of[i].type, type) && e->of[i].id_n == n && !memcmp(e->text.data + e->of[i].id, id, n))
+		if (!strcmp(e->of[i].type, new->type) &&
+		    (new->id_n ? e->of[i].id_n == new->id_n : !e->of[i].id_n && e->of[i].name_n == n) &&
+		    !memcmp(e->text.data + e->of[i].id, e->text.data + new->id, new->id_n ? new->id_n : n))
 			return true;
 	return false;
 }
@@ -71,12 +76,12 @@ void entities_add(struct entities *e, const struct event *ev, struct event_scrat
 		struct entity new = { .type = rows[i].type, .related = rows[i].related, .id = e->text.len };
 
 		new.id_n = put_field(e, ev, rows[i].id, scratch);
-		if (!new.id_n || is_known(e, new.type, e->text.data + new.id, new.id_n)) {
+		new.name = e->text.len;
+		new.name_n = put_field(e, ev, rows[i].name, scratch);
+		if ((!new.id_n && !new.name_n) || (!e->text.failed && is_known(e, &new))) {
 			e->text.len = new.id;
 			continue;
 		}
-		new.name = e->text.len;
-		new.name_n = put_field(e, ev, rows[i].name, scratch);
 		if (e->n == ALERT_ENTITIES_MAX || e->text.failed) {
 			e->text.len = new.id;
 			e->text.failed = false;
@@ -96,7 +101,7 @@ static bool related_value(const struct entities *e, const struct entity *of, enu
 		return true;
 	}
 	*ret_value = (struct str) { e->text.data + of->id, of->id_n };
-	return of->related == which;
+	return of->related == which && of->id_n;
 }
 
 void entities_write_related(const struct entities *e, struct buf *out)
@@ -140,8 +145,11 @@ void entities_write(const struct entities *e, struct buf *out)
 {
 	buf_str(out, ",\"entities\":[");
 	for (size_t i = 0; i < e->n; i++) {
-		buf_printf(out, "%s{\"type\":\"%s\",\"id\":", i ? "," : "", e->of[i].type);
-		buf_add(out, e->text.data + e->of[i].id, e->of[i].id_n);
+		buf_printf(out, "%s{\"type\":\"%s\"", i ? "," : "", e->of[i].type);
+		if (e->of[i].id_n) {
+			buf_str(out, ",\"id\":");
+			buf_add(out, e->text.data + e->of[i].id, e->of[i].id_n);
+		}
 		if (e->of[i].name_n) {
 			buf_str(out, ",\"name\":");
 			buf_add(out, e->text.data + e->of[i].name, e->of[i].name_n);

@@ -196,7 +196,7 @@ static bool take_line(void *arg, enum replay_what what, const char *line, size_t
 	if (++s->since_look % LOOK_EVERY == 0 && wants_to_end(s))
 		return false;
 	buf_clear(&s->out);
-	if (s->o->output == OUTPUT_JSON || what == REPLAY_FINDING || json_parse(&s->doc, line, n, &event) < 0) {
+	if (s->o->output == OUTPUT_JSON || what == REPLAY_ALERT || json_parse(&s->doc, line, n, &event) < 0) {
 		text_safe_json(&s->out, line, n - 1);
 		buf_char(&s->out, '\n');
 	} else {
@@ -310,7 +310,8 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 	if (code != EXIT_OK)
 		return code;
 	if (sensor_kinds_register() < 0 || filter_compile(&spec, &filter) < 0 ||
-	    option_defaults(context_option_rows, context_n_option_rows, &r.limits) < 0)
+	    option_defaults(context_option_rows, context_n_option_rows, &r.limits) < 0 ||
+	    alert_defaults_usual(&r.alerts) < 0)
 		return cli_failed(cli);
 	if (o->rules[0] && judge_open(o->rules, &judge) < 0)
 		return cli_failed(cli);

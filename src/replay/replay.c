@@ -52,7 +52,8 @@ struct shard {
 	struct buf text;
 	void *engines[ENGINES_MAX];
 	_Atomic __u64 told_ns;
-	uint64_t shown, findings, foreign;
+	struct alert_maker *maker;
+	uint64_t shown, findings, excepted, foreign;
 	uint64_t counts[256 * EV_KIND_MAX];
 };
 
@@ -66,6 +67,7 @@ struct replay {
 	struct context *context;
 	struct bus *bus;
 	struct input_origin origin;
+	struct alert_folds *folds;
 	__u64 flushed_ns;
 
 	__u64 place;
@@ -77,6 +79,7 @@ struct replay {
 	_Atomic size_t held_bytes;
 	_Atomic bool no_memory;
 	struct replay_stats stats;
+	struct buf alert; /* that is handed out */
 	_Alignas(8) unsigned char scratch[EV_LEN_MAX + 8 + sizeof(struct tail)];
 };
 
@@ -97,35 +100,28 @@ static void put_line(struct shard *s, enum replay_what what)
 	s->key.nth += s->key.place != place_of_timers;
 }
 
-/* Without the newline; null for none. */
-static void put_event(struct shard *s, const struct event *ev)
-{
-	if (!ev) {
-		buf_str(&s->text, "null");
-		return;
-	}
-	event_to_json(ev, &s->text);
-	s->text.len -= !s->text.failed;
-}
-
 static void on_finding(void *ctx, const struct finding *f)
 {
 	struct shard *s = ctx;
+	struct finding timed = *f;
+	struct alert alert;
+	int r;
 
-	buf_clear(&s->text);
-	buf_printf(&s->text, "{\"event\":{\"kind\":\"alert\",\"severity\":%u},\"rule\":{\"name\":", f->severity);
-	json_write_str(&s->text, f->rule, strlen(f->rule));
-	buf_str(&s->text, "},\"shrike\":{\"finding\":{\"event\":");
-	put_event(s, f->event);
-	for (size_t i = 0; f->n_events > 1 && i < f->n_events; i++) {
-		struct event ev;
+	/* What no event and no engine dates happened at the time that shards were told. */
+	if (!timed.time_ns && !timed.event)
+		timed.time_ns = (__u64)s->key.time_ns - (__u64)s->replay->origin.wall_minus_boot_ns;
+	r = alert_make(s->maker, &timed, &alert);
 
-		buf_str(&s->text, i ? "," : ",\"events\":[");
-		put_event(s, f->event_at(f, i, &ev) ? &ev : NULL);
-	}
-	buf_str(&s->text, f->n_events > 1 ? "]}}}\n" : "}}}\n");
 	s->findings++;
-	put_line(s, REPLAY_FINDING);
+	if (r < 0) {
+		s->replay->no_memory = true;
+	} else if (r == ALERT_EXCEPTED) {
+		s->excepted++;
+	} else {
+		buf_clear(&s->text);
+		alert_pack(&alert, &s->text);
+		put_line(s, REPLAY_ALERT);
+	}
 }
 
 static bool is_descendant(const struct event *ev, __u32 pid)
@@ -260,6 +256,11 @@ static int begin_boot(struct replay *r)
 	struct context_options context = { .limits = r->options.limits, .offline = true, .boot_id = r->origin.boot_id };
 	int result;
 
+	/* An agent that starts anew knows nothing of alerts before. */
+	alert_folds_free(take(r->folds));
+	result = r->n_engines ? alert_folds_open(ALERT_FOLDS_MAX, &r->folds) : 0;
+	if (result < 0)
+		return result;
 	/* What is cut where memory is short depends on how far behind the shards are. */
 	context.limits.memory = UINT64_MAX;
 	result = context_open(&context, &r->context);
@@ -289,11 +290,36 @@ static void end_boot(struct replay *r)
 
 /* ---- what comes out --------------------------------------------------------------------------------- */
 
+/* False: it is folded into another. */
+static bool finish_alert(struct replay *r, const char *bytes, size_t n)
+{
+	struct alert alert;
+
+	if (!alert_unpack(bytes, n, &alert))
+		return false;
+	if (!alert_folds_pass(r->folds, &alert)) {
+		r->stats.folded++;
+		return false;
+	}
+	r->stats.alerts++;
+	buf_clear(&r->alert);
+	alert_write(&alert, &r->alert);
+	buf_char(&r->alert, '\n');
+	r->no_memory |= r->alert.failed;
+	return true;
+}
+
 static bool hand_out(void *arg, const struct order_key *key, int what, const char *line, size_t n)
 {
 	struct replay *r = arg;
 
 	(void)key;
+	if (what == REPLAY_ALERT) {
+		if (!finish_alert(r, line, n))
+			return true;
+		line = r->alert.data;
+		n = r->alert.len;
+	}
 	return !r->options.on_line || r->options.on_line(r->options.arg, what, line, n);
 }
 
@@ -547,6 +573,7 @@ int replay_open(const struct replay_options *options, struct replay **ret_replay
 		return err_new(-ENOMEM, "out of memory");
 	r->options = *options;
 	r->released_ns = INT64_MIN;
+	buf_init(&r->alert, 2 * ALERT_JSON_MAX);
 	r->shards = calloc(options->shards, sizeof(*r->shards));
 	if (!r->shards)
 		return err_new(-ENOMEM, "no memory for %u shards", options->shards);
@@ -555,8 +582,11 @@ int replay_open(const struct replay_options *options, struct replay **ret_replay
 
 		s->replay = r;
 		s->number = i;
-		buf_init(&s->text, 4 * EVENT_JSON_MAX);
+		buf_init(&s->text, ALERT_JSON_MAX + 8 * ALERT_TEXT_MAX);
 		json_event_init(&s->line.json, false);
+		result = options->engines ? alert_maker_open(&options->alerts, NULL, &s->maker) : 0;
+		if (result < 0)
+			return result;
 	}
 	for (const struct replay_engine *e = options->engines; e && e->engine; e++)
 		if (++r->n_engines > ENGINES_MAX)
@@ -576,7 +606,10 @@ void replay_free(struct replay *r)
 	for (unsigned i = 0; r->shards && i < r->options.shards; i++) {
 		buf_free(&r->shards[i].text);
 		json_event_free(&r->shards[i].line.json);
+		alert_maker_free(r->shards[i].maker);
 	}
+	alert_folds_free(r->folds);
+	buf_free(&r->alert);
 	free(r->shards);
 	order_free(r->order);
 	free(r);
@@ -588,6 +621,7 @@ void replay_stats(const struct replay *r, struct replay_stats *ret_stats)
 	for (unsigned i = 0; i < r->options.shards; i++) {
 		ret_stats->shown += r->shards[i].shown;
 		ret_stats->findings += r->shards[i].findings;
+		ret_stats->excepted += r->shards[i].excepted;
 	}
 }
 

@@ -3,15 +3,17 @@
  * replay - recorded events on the same way as live ones: context, bus, engines; in event time.
  *
  * What comes out depends on the input alone: not on the number of shards, not on how fast they
- * are, not on this host. Events go to the shard of their entity, are judged and printed there, and
- * are put in order again by the time when they happened, then by their place in the input. An
- * event that is told later than REPLAY_LATE_NS after younger ones counts as that old and no older.
+ * are, not on this host. Shards make alerts; which of them are folded into others is decided in their order. Events go
+ * to the shard of their entity, are judged and printed there, and are put in order again by the time when they
+ * happened, then by their place in the input. An event that is told later than REPLAY_LATE_NS after younger ones counts
+ * as that old and no older.
  *
  * Records of what an agent learned by looking feed the context and are not shown. Files are
  * replayed one after the other. Where a file, or what follows in it, is of another boot of a host,
  * everything begins anew there: processes, engines and time.
  */
 #pragma once
+#include "alert/alert.h"
 #include "bus/bus.h"
 #include "context/context.h"
 #include "context/filter.h"
@@ -21,8 +23,8 @@
 enum { REPLAY_LATE_NS = 200000000, REPLAY_PENDING_MAX = 64 << 20 };
 
 enum replay_what {
-	REPLAY_EVENT,   /* a line of JSON, as an agent prints it */
-	REPLAY_FINDING, /* what an engine concluded, as a line of JSON */
+	REPLAY_EVENT, /* a line of JSON, as an agent prints it */
+	REPLAY_ALERT, /* what engines found, as a line of JSON: docs/alerts.md */
 };
 
 /* An engine with its options, as they were read; NULL after the last. */
@@ -37,11 +39,12 @@ struct replay_options {
 	int64_t for_ns;                      /* event time, from the first event in the range on; 0: no bound */
 	int64_t from_ns, to_ns;              /* wall time, `to_ns` excluded; 0: open */
 	const struct filter *filter;         /* NULL: all */
-	bool no_events;                      /* only findings */
+	bool no_events;                      /* only alerts */
 	bool count;                          /* no events, but how many there are of each kind: replay_count() */
 	const char *schema;                  /* of foreign lines; one of schema_names[] */
 	struct context_limits limits;        /* but for the memory, which only the number of processes bounds */
 	const struct replay_engine *engines; /* NULL: none */
+	struct alert_defaults alerts;
 	/* The caller's thread: what comes out, in order. False: it is enough. */
 	bool (*on_line)(void *arg, enum replay_what what, const char *line, size_t n);
 	/* The caller's thread, now and then; while it waits for the time of an event, without stats. False: end here.
@@ -51,8 +54,9 @@ struct replay_options {
 };
 
 struct replay_stats {
-	uint64_t events, shown, findings;
-	int64_t first_ns, last_ns; /* wall time of the events; 0: there were none */
+	uint64_t events, shown;
+	uint64_t findings, excepted, folded, alerts; /* findings = excepted + folded + alerts, when all has come out */
+	int64_t first_ns, last_ns;                   /* wall time of the events; 0: there were none */
 };
 
 struct replay;

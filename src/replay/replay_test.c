@@ -327,6 +327,91 @@ TEST(two_runs_are_the_same_to_the_byte_whatever_the_number_of_shards)
 	}
 }
 
+static size_t count_alerts(const char *path, unsigned shards, const struct alert_defaults *alerts, struct buf *out,
+			   struct replay_stats *ret_stats)
+{
+	struct replay_options o = options_to(out, shards);
+
+	buf_clear(out);
+	o.alerts = *alerts;
+	o.no_events = true;
+	if (replay_files(&o, (const char *const[]) { path, NULL }, NULL, ret_stats) != 0)
+		test_fail(T_HERE, "%s", err_trail());
+	return lines_in(out, "\"kind\":\"alert\"");
+}
+
+TEST(alerts_are_folded_alike_whatever_the_number_of_shards)
+{
+	static const unsigned shards[] = { 1, 2, 3, 8 };
+	auto_folder struct folder f = { "" };
+	auto_buf struct buf first = { .max = OUT_MAX }, out = { .max = OUT_MAX };
+	/* Processes of all shards fall into one: who comes first decides. */
+	struct alert_defaults alerts = { .fold_ns = 20 * NS_PER_MS, .n_fold_by = 1 };
+	struct replay_stats stats;
+	char path[80];
+	size_t all;
+
+	require(register_all() && folder_make(&f));
+	alerts.fold_by[0] = field_intern("process.name", 12);
+	(void)snprintf(path, sizeof(path), "%s/recording", f.path);
+	require(make_recording(path, true, 0, 3));
+	all = count_alerts(path, 1, &(struct alert_defaults) { 0 }, &out, &stats);
+	check_int(stats.alerts, all);
+	check_int(stats.folded, 0);
+	for (size_t i = 0; i < countof(shards); i++) {
+		const size_t n = count_alerts(path, shards[i], &alerts, i ? &out : &first, &stats);
+
+		if (i && !same(&first, &out))
+			test_fail(T_HERE, "%u shards fold otherwise", shards[i]);
+		check(n > 10 && n < all - 10);
+		check_int(stats.alerts, n);
+		check_int(stats.findings, stats.alerts + stats.folded + stats.excepted);
+		check_int(stats.findings, all);
+	}
+	check(lines_in(&first, "\"before\":{\"id\":\"") > 5);
+}
+
+/* The ids of alerts, one a line, sorted by where they stand. */
+static void ids_of(const struct buf *lines, struct buf *ret_ids)
+{
+	static const char mark[] = "\"shrike\":{\"alert\":{\"id\":\"";
+
+	buf_clear(ret_ids);
+	for (const char *p = lines->data; (p = next_in(lines, p, mark)); p++) {
+		buf_add(ret_ids, p + sizeof(mark) - 1, 32);
+		buf_char(ret_ids, '\n');
+	}
+}
+
+TEST(an_alert_has_the_same_id_from_a_recording_and_from_lines)
+{
+	auto_folder struct folder f = { "" };
+	auto_buf struct buf lines = { .max = OUT_MAX }, out = { .max = OUT_MAX };
+	auto_buf struct buf ids = { .max = OUT_MAX }, again = { .max = OUT_MAX };
+	struct replay_options o = options_to(&lines, 2);
+	static const struct replay_engine none[] = { { NULL, NULL } },
+					  ends[] = { { &engine_ends, NULL }, { NULL, NULL } };
+	char path[80];
+
+	require(register_all() && folder_make(&f));
+	(void)snprintf(path, sizeof(path), "%s/recording", f.path);
+	require(make_recording(path, true, 0, 4));
+	/* The lines that an agent would print, and the alerts of a recording. */
+	o.engines = none;
+	require(replay_files(&o, (const char *const[]) { path, NULL }, NULL, NULL) == 0);
+	write_file(&f, "lines", lines.data, lines.len);
+	o.engines = ends;
+	o.no_events = true;
+	o.arg = &out;
+	require(replay_files(&o, (const char *const[]) { path, NULL }, NULL, NULL) == 0);
+	ids_of(&out, &ids);
+	buf_clear(&out);
+	require(replay_files(&o, (const char *const[]) { path_in(&f, "lines"), NULL }, NULL, NULL) == 0);
+	ids_of(&out, &again);
+	check(ids.len > 33 * 100);
+	check(same(&ids, &again));
+}
+
 TEST(lines_come_in_the_order_in_which_it_happened)
 {
 	auto_folder struct folder f = { "" };
@@ -341,7 +426,7 @@ TEST(lines_come_in_the_order_in_which_it_happened)
 	for (const char *p = out.data; (p = next_in(&out, p, "{\"@timestamp\":\"")); p++) {
 		char now[40];
 
-		/* Those within findings stand where the finding does. */
+		/* Those within alerts stand where the alert does. */
 		if (p > out.data && p[-1] != '\n')
 			continue;
 		(void)snprintf(now, sizeof(now), "%.30s", p + 15);
@@ -486,7 +571,7 @@ TEST(lines_of_bare_records_replay_as_the_recording)
 	check(same(&a, &b));
 }
 
-/* A finding among an agent's lines does not make it another host. */
+/* An alert among an agent's lines does not make it another host. */
 TEST(lines_of_an_agent_and_others_may_stand_in_one_file)
 {
 	auto_folder struct folder f = { "" };
@@ -499,13 +584,13 @@ TEST(lines_of_an_agent_and_others_may_stand_in_one_file)
 	(void)snprintf(path, sizeof(path), "%s/recording", f.path);
 	require(make_recording(path, true, 0, 6));
 	require(replay_files(&o, (const char *const[]) { path, NULL }, NULL, NULL) == 0);
-	found = lines_in(&lines, "{\"event\":{\"kind\":\"alert\"");
+	found = lines_in(&lines, "\"event\":{\"kind\":\"alert\"");
 	write_file(&f, "lines", lines.data, lines.len);
 	o.arg = &out;
 	require(replay_files(&o, (const char *const[]) { path_in(&f, "lines"), NULL }, NULL, NULL) == 0);
 	/* The engines find the same once more, beside what they found before. */
 	check(found > 200);
-	check_int(lines_in(&out, "{\"event\":{\"kind\":\"alert\""), 2 * found);
+	check_int(lines_in(&out, "\"event\":{\"kind\":\"alert\""), 2 * found);
 }
 
 static const char foreign[] = "{\"@timestamp\":\"2024-05-06T12:00:01Z\",\"event\":{\"category\":\"process\"},"
