@@ -96,6 +96,14 @@ void regex_free(struct regex *r)
 	free(r);
 }
 
+bool regex_is_table(const struct regex *r)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (!r->automata[i].table)
+			return false;
+	return true;
+}
+
 size_t regex_size(const struct regex *r)
 {
 	return r->bytes;

@@ -51,5 +51,7 @@ void regex_free(struct regex *r);
 DEFINE_AUTO(regex)
 
 bool regex_matches(const struct regex *r, const char *p, size_t n);
+/* Is one byte of text one step, whatever the pattern? Else it may be one for each place where the pattern could be. */
+bool regex_is_table(const struct regex *r);
 /* Bytes that it takes. */
 size_t regex_size(const struct regex *r);

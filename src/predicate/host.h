@@ -31,6 +31,7 @@ enum {
 	HOST_LISTS_MAX = 64,
 	HOST_PATTERN_MAX = 1024,  /* bytes of a pattern */
 	HOST_NAMED_MAX = 1 << 20, /* bytes of a text that blocks or a list are made of */
+	HOST_PART_MAX = 1024,     /* characters of a part that is searched without regard to case */
 	HOST_TEXT_MAX = 1 << 20,  /* bytes of any other text: the longest that an event can hold */
 	HOST_MADE_MAX = 256,      /* bytes of a text that we make (a number as it is written); longer ones are absent */
 	HOST_LOG_MAX = 512,       /* bytes of a line of the log; the rest is left out */
@@ -85,8 +86,8 @@ struct host_named_list {
 
 /* What one script has named: made while it is compiled, shared by its instances from then on. */
 struct host_code;
-/* `named` must live as long. */
-int host_code_new(const struct host_named_list *named, size_t n_named, struct host_code **ret_code);
+/* Both are looked at until it is sealed. */
+int host_code_new(const struct host_named_list *lists, size_t n_lists, struct host_code **ret_code);
 /* From now on names are looked up, and new ones refused. */
 void host_code_seal(struct host_code *code);
 void host_code_free(struct host_code *code);
@@ -101,8 +102,11 @@ struct host {
 	struct host_code *code;
 	const char *name;       /* of the script, for the log */
 	const struct event *ev; /* NULL while the script is loaded */
+	uint64_t work;          /* bytes and items that calls have looked at: runtimes hold them against their limits */
 	char error[HOST_ERROR_MAX];
 	char made[HOST_MADE_MAX];
+	uint32_t part[HOST_PART_MAX];
+	uint16_t back[HOST_PART_MAX];
 	struct event_scratch room;
 };
 
@@ -110,6 +114,7 @@ void host_init(struct host *h, struct host_code *code, const char *name);
 static inline void host_begin(struct host *h, const struct event *ev)
 {
 	h->ev = ev;
+	h->work = 0;
 }
 
 /* ---- functions --------------------------------------------------------------------------------------------- */
@@ -138,10 +143,14 @@ struct host_function {
 extern const struct host_function host_functions[];
 extern const size_t host_n_functions;
 
+/* Calls one: the arguments are of its types. */
+enum host_result host_call(struct host *h, const struct host_function *f, const union host_value *arg,
+			   union host_value *ret_value);
+
 /* The field that a handle stands for; FIELD_NONE: none. */
 field_id host_field(const struct host *h, uint32_t handle);
-/* The handle of a name that the script has named as a field, or 0. */
-uint32_t host_find_field(const struct host *h, const char *name, size_t n);
+/* The handle of a field, by its name: as host_call(field), without an error. 0: it cannot be had any more. */
+uint32_t host_find_field(struct host *h, const char *name, size_t n);
 /* Any value of the event, for languages that have types of their own. False: it has no such field. */
 bool host_get(struct host *h, uint32_t handle, struct value *ret_value);
 /* A scalar as it is written, in h->made unless it is a text already. False: it has no text. */

@@ -81,7 +81,7 @@ struct script_stats {
 };
 enum { SCRIPT_TIMED = 16 };
 /* Of all instances, from any thread. */
-void script_stats(const struct script_code *code, struct script_stats *ret_stats);
+void script_stats(struct script_code *code, struct script_stats *ret_stats);
 /* Why it was disabled: the error of its last strike. "" when it was not. */
 void script_reason(struct script_code *code, char *to, size_t size);
 /* Bytes that the code takes, instances left out. */
