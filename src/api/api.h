@@ -2,8 +2,8 @@
 /*
  * api - the listener: one TCP address and one unix socket, served by a few threads of its own.
  *
- * It brings /health, /readyz, /metrics, /api/v1/whoami and /api/v1/openapi.json; all else is in the route tables that it is
- * opened with (http.h). docs/api.md is the guide.
+ * It brings /health, /readyz, /metrics, /api/v1/whoami and /api/v1/openapi.json; all else is in the route tables that
+ * it is opened with (http.h). docs/api.md is the guide.
  *
  * Refused at start: an address beyond loopback that is served without TLS (unless tls.plain allows it) or to anybody
  * without a token. The first start makes a token for an admin and says where it lies.

@@ -29,6 +29,7 @@ enum grpc_status grpc_status_of(int r)
 	case -EOPNOTSUPP:
 		return GRPC_UNIMPLEMENTED;
 	case -ENODATA:
+	case -EEXIST:
 		return GRPC_FAILED_PRECONDITION;
 	case -ETIMEDOUT:
 		return GRPC_DEADLINE_EXCEEDED;
@@ -59,6 +60,7 @@ unsigned http_status_of(int r)
 	case -EOPNOTSUPP:
 		return 501;
 	case -ENODATA:
+	case -EEXIST:
 		return 409;
 	default:
 		return 500;

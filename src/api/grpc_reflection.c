@@ -125,10 +125,12 @@ const struct proto_file *grpc_file_at(size_t i)
 	case 0:
 		return export_proto_file();
 	case 1:
-		return &health_proto_file;
+		return &alerts_proto_file;
 	case 2:
-		return &reflection_proto_file;
+		return &health_proto_file;
 	case 3:
+		return &reflection_proto_file;
+	case 4:
 		return &reflection_alpha_proto_file;
 	default:
 		return NULL;

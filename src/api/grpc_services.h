@@ -3,9 +3,9 @@
 #pragma once
 #include "api/proto.h"
 
-extern const struct proto_file health_proto_file, reflection_proto_file, reflection_alpha_proto_file;
+extern const struct proto_file alerts_proto_file, health_proto_file, reflection_proto_file, reflection_alpha_proto_file;
 
-enum { GRPC_FILES = 4 };
+enum { GRPC_FILES = 5 };
 /* NULL beyond the last. */
 const struct proto_file *grpc_file_at(size_t i);
 /* Is there a service of this full name ("shrike.v1.EbpfExport")? */

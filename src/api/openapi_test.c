@@ -2,6 +2,7 @@
 /* The description against the routes: all of them are in it, and its parameters are those that handlers take. */
 #include "api/openapi.h"
 #include <string.h>
+#include "api/alerts_api.h"
 #include "api/export.h"
 #include "api/rig.h"
 #include "base/err.h"
@@ -15,7 +16,8 @@ static size_t all_tables(struct route_table tables[8])
 {
 	tables[0] = api_own_routes();
 	tables[1] = export_routes(NULL);
-	return 2;
+	tables[2] = alerts_api_routes(NULL);
+	return 3;
 }
 
 static const struct json_node *operation_of(const struct json_node *root, const struct route *route)

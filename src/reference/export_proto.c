@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * export_proto - proto/shrike/v1/export.proto, for clients that want to generate their code, and the list
- * of field numbers (src/api/proto_numbers.c), which only ever grows.
+ * export_proto - proto/shrike/v1/export.proto and alerts.proto, for clients that want to generate their code, and the
+ * list of field numbers (src/api/proto_numbers.c), which only ever grows.
  */
+#include "api/alerts_proto.h"
 #include "api/export_proto.h"
 #include "api/proto_event.h"
 #include "base/err.h"
@@ -144,6 +145,12 @@ int reference_export_proto(const char *root, struct buf *out)
 
 	(void)root;
 	return file ? reference_proto_write(file, out) : err_wrap(proto_event_open(), "the messages of events");
+}
+
+int reference_alerts_proto(const char *root, struct buf *out)
+{
+	(void)root;
+	return reference_proto_write(&alerts_proto_file, out);
 }
 
 /* ---- the list of numbers -------------------------------------------------------------------- */

@@ -10,6 +10,7 @@ const struct reference_page reference_pages[] = {
 	{ "docs/reference/events.md", reference_events_md },
 	{ "docs/reference/hooks.md", reference_hooks_md },
 	{ "docs/reference/openapi.json", reference_openapi_json },
+	{ "proto/shrike/v1/alerts.proto", reference_alerts_proto },
 	{ "proto/shrike/v1/export.proto", reference_export_proto },
 	{ "src/api/proto_numbers.c", reference_proto_numbers },
 };

@@ -57,9 +57,10 @@ def services(channel, version):
 
 
 class Export:
-    def __init__(self, channel):
+    def __init__(self, channel, service=SERVICE):
         self.channel = channel
-        (answer,) = reflect(channel, "v1", question(4, SERVICE))
+        self.service = service
+        (answer,) = reflect(channel, "v1", question(4, service))
         file = descriptor_pb2.FileDescriptorProto.FromString(dict(fields(answer[4]))[1])
         self.pool = descriptor_pool.DescriptorPool()
         self.pool.Add(file)
@@ -74,7 +75,7 @@ class Export:
             options["metadata"] = [("authorization", "Bearer " + os.environ["TOKEN"])]
         m = self.methods[method]
         make = self.channel.unary_stream if m.server_streaming else self.channel.unary_unary
-        return make(f"/{SERVICE}/{method}", lambda r: r.SerializeToString(), self.message(m.output_type).FromString)(
+        return make(f"/{self.service}/{method}", lambda r: r.SerializeToString(), self.message(m.output_type).FromString)(
             json_format.ParseDict(json.loads(request), self.message(m.input_type)()), **options)
 
 
@@ -150,7 +151,8 @@ def main():
         print("readers", len(m.readers))
 
 
-try:
-    main()
-except grpc.RpcError as e:
-    print(e.code().name, "|", e.details())
+if __name__ == "__main__":
+    try:
+        main()
+    except grpc.RpcError as e:
+        print(e.code().name, "|", e.details())
