@@ -165,10 +165,19 @@ static int judge_open(const char *file, struct judge *ret_judge)
 	ret_judge->engines[0] = (struct replay_engine) { *e, ret_judge->options };
 	if (option_defaults((*e)->options, (*e)->n_options, ret_judge->options) < 0)
 		return -ENOMEM;
-	for (size_t i = 0; i < (*e)->n_options; i++)
-		if (!strcmp((*e)->options[i].name, "rules"))
-			return option_set(&(*e)->options[i], path, ret_judge->options);
-	return err_new(-ENOENT, "this build has no rules");
+	for (size_t i = 0; i < (*e)->n_options; i++) {
+		const struct option *row = &(*e)->options[i];
+		int r = 0;
+
+		/* One replay has one set of rules from end to end. */
+		if (!strcmp(row->name, "watch"))
+			r = option_set(row, "false", ret_judge->options);
+		else if (!strcmp(row->name, "rules"))
+			r = option_set(row, path, ret_judge->options);
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* ---- what comes out ---------------------------------------------------------------------------------- */

@@ -334,16 +334,21 @@ static void raw_path(const struct page *p, const struct json_node *status)
 static void engines(const struct page *p, const struct json_node *status)
 {
 	for_each_item (engine, status, "engines") {
-		const char *name = node_text(engine, "name");
+		const char *name = node_text(engine, "name"), *refused = node_text(engine, "rules_refused");
 		uint64_t evicted = node_u64(engine, "evicted_memory") + node_u64(engine, "evicted_rule") +
 				   node_u64(engine, "evicted_entity");
 
+		if (refused[0]) {
+			buf_str(p->out, "  rules have changed, but those of before run on: ");
+			text_safe(p->out, refused, strlen(refused));
+			buf_char(p->out, '\n');
+		}
 		if (!node_u64(engine, "events"))
 			continue; /* it has no rules */
 		buf_str(p->out, "  engine ");
 		text_safe(p->out, name, strlen(name));
-		buf_printf(p->out, ": %" PRIu64 " findings, %" PRIu64 " sequences under way",
-			   node_u64(engine, "findings"), node_u64(engine, "pending"));
+		buf_printf(p->out, ": %" PRIu64 " rules, %" PRIu64 " findings, %" PRIu64 " sequences under way",
+			   node_u64(engine, "rules"), node_u64(engine, "findings"), node_u64(engine, "pending"));
 		if (evicted)
 			buf_printf(p->out, ", %" PRIu64 " let go for want of room", evicted);
 		buf_char(p->out, '\n');

@@ -19,6 +19,7 @@ static const __u64 stats_every_ns = 100 * NS_PER_MS;
 
 struct detect_options {
 	char *rules;
+	bool watch;
 	uint64_t memory;
 	uint32_t keys_per_rule, keys_per_entity;
 };
@@ -26,6 +27,8 @@ struct detect_options {
 static const struct option options[] = {
 	OPTION(detect_options, rules, OPT_PATH, "",
 	       "file or folder of rules (docs/rules.md); read again when the configuration is", .live = true),
+	OPTION(detect_options, watch, OPT_BOOL, "true", "read the rules again when a file of them changes",
+	       .live = true),
 	OPTION(detect_options, memory, OPT_BYTES, "32MiB",
 	       "state of sequences, and as much again for the events that they hold; of each shard, and once for all "
 	       "of them",
@@ -121,7 +124,7 @@ static int open_runners(struct detect *d, const struct detect_options *o)
 static int detect_open(void **ret_state, unsigned shard, const void *opts, const struct engine_sink *sink)
 {
 	const struct detect_options *o = opts;
-	const struct house_options house = { o->memory, o->keys_per_rule, o->keys_per_entity };
+	const struct house_options house = { o->memory, o->keys_per_rule, o->keys_per_entity, o->watch };
 	struct detect *d = calloc(1, sizeof(*d));
 	int r;
 
@@ -228,13 +231,17 @@ static void detect_status(void *const *states, size_t n, struct buf *out)
 		buf_printf(out, ",\"%s\":%" PRIu64, runner_metrics[i].name,
 			   *(const uint64_t *)((const char *)&sum + runner_metrics[i].off));
 	buf_printf(out, ",\"lost_waiting\":%" PRIu64, lost);
+	if (n)
+		house_status(((struct detect *)states[0])->house, out);
 }
 
 static int detect_reload(void *state, const void *opts)
 {
 	const struct detect *d = state;
 
-	return house_reload(d->house, ((const struct detect_options *)opts)->rules);
+	const struct detect_options *o = opts;
+
+	return house_reload(d->house, o->rules, o->watch);
 }
 
 const struct engine engine_detect = {

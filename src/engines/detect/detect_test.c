@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/test.h"
@@ -24,6 +25,7 @@ struct line {
 struct rig {
 	char path[64];
 	void *options;
+	bool watch; /* the file of rules */
 	void *shard[SHARDS_MAX];
 	unsigned n_shards;
 	uint64_t when;
@@ -79,7 +81,7 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	const struct engine_sink sink = { put, rig };
 	int r = 0;
 
-	*rig = (struct rig) { .n_shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER };
+	*rig = (struct rig) { .n_shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER, .watch = rig->watch };
 	json_event_init(&rig->json, false);
 	rig->line = calloc(LINES_MAX, sizeof(*rig->line));
 	rig->options = calloc(1, engine_detect.options_size);
@@ -90,6 +92,8 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	for (size_t i = 0; r == 0 && i < engine_detect.n_options; i++)
 		if (engine_detect.options[i].type == OPT_PATH)
 			r = option_set(&engine_detect.options[i], rig->path, rig->options);
+		else if (!strcmp(engine_detect.options[i].name, "watch") && !rig->watch)
+			r = option_set(&engine_detect.options[i], "false", rig->options);
 	for (unsigned i = 0; r == 0 && i < shards; i++)
 		r = engine_detect.open(&rig->shard[i], i, rig->options, &sink);
 	return r;
@@ -298,6 +302,48 @@ TEST(rules_that_cannot_be_read_change_nothing)
 	feed(&rig, 2, 2000, 1, file);
 	check_int(rig.n, 1);
 	check_str(rig.line[0].text, "r/50 0 2");
+}
+
+/* Until the engine says so: events of another process go on meanwhile. False: it never did. */
+static bool comes_to_say(struct rig *rig, const char *part)
+{
+	for (unsigned i = 0; i < 600; i++) {
+		auto_buf struct buf out = { .max = TEXT };
+
+		engine_detect.status(rig->shard, rig->n_shards, &out);
+		if (strstr(buf_text(&out), part))
+			return true;
+		clock_sleep_ns(50 * NS_PER_MS);
+	}
+	return false;
+}
+
+static bool write_again(const struct rig *rig, const char *rules)
+{
+	FILE *f = fopen(rig->path, "we");
+	bool good = f && fputs(rules, f) >= 0;
+
+	return f && !fclose(f) && good;
+}
+
+TEST(a_file_that_changes_is_read_again_and_a_bad_one_is_refused)
+{
+	auto_rig struct rig rig = { .watch = true };
+
+	event_clock_set(0);
+	require_ok(rig_open(&rig, "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n", 1));
+	feed(&rig, 0, 1000, 1, proc);
+	require(write_again(&rig, "{\"id\":\"r\",\"query\":\"process whree true\"}\n"));
+	check(comes_to_say(&rig, "\"rule_loads\":2,\"rule_loads_failed\":1,\"rules_refused\":\"/tmp/"));
+	feed(&rig, 1, 1100, 1, file);
+	check_int(rig.n, 1);
+	require(write_again(&rig, "{\"id\":\"s\",\"query\":\"file where true\"}\n"
+				  "{\"id\":\"t\",\"query\":\"process where false\"}\n"));
+	check(comes_to_say(&rig, ",\"rules\":2,"));
+	check(comes_to_say(&rig, "\"rules_refused\":\"\""));
+	feed(&rig, 2, 1200, 1, file);
+	require(rig.n == 2);
+	check_str(rig.line[1].text, "s/50 2");
 }
 
 static const char many_rules[] =

@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engines/detect/house.h"
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/json.h"
+#include "base/log.h"
 
 /* Of an event's bytes: the same in every run, for it decides an order. */
 static const uint64_t content_seed = 0x686f757365ULL;
@@ -121,6 +124,7 @@ static void house_free(struct house *h)
 {
 	if (!h)
 		return;
+	watch_free(h->watch);
 	runner_free(h->runner);
 	for (size_t i = 0; i < h->n_waiting; i++)
 		kept_drop(&h->kept, h->waiting[i].handle);
@@ -128,6 +132,8 @@ static void house_free(struct house *h)
 	teller_close(&h->teller);
 	rules_free(h->rules);
 	free(h->waiting);
+	free(h->path);
+	(void)pthread_mutex_destroy(&h->load_lock);
 	(void)pthread_mutex_destroy(&h->lock);
 	free(h);
 }
@@ -188,39 +194,97 @@ static int run_rules(struct house *h, struct rules *fresh)
 	return 0;
 }
 
+/* Reads and runs them, with the load lock held, and notes how it went. */
+static int load(struct house *h, const char *path)
+{
+	struct rules *rules = NULL;
+	int r = rules_load(path, &rules);
+
+	(void)pthread_mutex_lock(&h->lock);
+	if (r == 0)
+		r = run_rules(h, rules);
+	if (r == 0)
+		h->version++;
+	h->loads++;
+	h->loads_failed += r < 0;
+	(void)snprintf(h->why, sizeof(h->why), "%s", r < 0 ? err_trail() : "");
+	(void)pthread_mutex_unlock(&h->lock);
+	return r;
+}
+
+static void on_change(void *ctx)
+{
+	struct house *h = ctx;
+
+	(void)pthread_mutex_lock(&h->load_lock);
+	if (load(h, h->path) < 0)
+		log_error("changed rules are refused, those of before run on", "path=\"%s\" why=\"%s\"", h->path,
+			  err_trail());
+	else
+		log_notice("changed rules were read", "path=\"%s\" rules=%zu", h->path, h->rules->book->n_rules);
+	(void)pthread_mutex_unlock(&h->load_lock);
+}
+
+/* Who has the path from now on, if all is well. The watch begins before the rules are read: nothing is missed. */
+static int load_from(struct house *h, const char *path, bool watch)
+{
+	struct watch *fresh = NULL, *old = NULL;
+	auto_free char *copy = strdup(path);
+	bool same;
+	int r = 0;
+
+	if (!copy)
+		return err_new(-ENOMEM, "no memory for rules");
+	(void)pthread_mutex_lock(&h->load_lock);
+	same = h->path && !strcmp(h->path, path) && watch == !!h->watch;
+	if (!same && watch && *path)
+		r = watch_open(path, on_change, h, &fresh);
+	if (r == 0)
+		r = load(h, path);
+	if (r == 0 && !same) {
+		old = h->watch;
+		h->watch = take(fresh);
+		free(h->path);
+		h->path = take(copy);
+	}
+	(void)pthread_mutex_unlock(&h->load_lock);
+	/* Their threads may be waiting for the lock. */
+	watch_free(fresh);
+	watch_free(old);
+	return r;
+}
+
 static int house_new(const struct house_options *options, const char *rules_path, struct house **ret_house)
 {
 	AUTO(house) h = calloc(1, sizeof(*h));
-	struct rules *rules;
 	int r;
 
 	if (!h)
 		return err_new(-ENOMEM, "no memory for rules");
 	(void)pthread_mutex_init(&h->lock, NULL);
+	(void)pthread_mutex_init(&h->load_lock, NULL);
 	h->now_ns = INT64_MIN;
 	h->options = *options;
-	r = rules_load(rules_path, &rules);
-	if (r == 0)
-		r = run_rules(h, rules);
+	r = load_from(h, rules_path ? rules_path : "", options->watch);
 	if (r < 0)
 		return r;
 	*ret_house = take(h);
 	return 0;
 }
 
-int house_reload(struct house *h, const char *rules_path)
+int house_reload(struct house *h, const char *rules_path, bool watch)
 {
-	struct rules *rules;
-	int r = rules_load(rules_path, &rules);
+	return load_from(h, rules_path ? rules_path : "", watch);
+}
 
-	if (r < 0)
-		return r;
+void house_status(struct house *h, struct buf *out)
+{
 	(void)pthread_mutex_lock(&h->lock);
-	r = run_rules(h, rules);
-	if (r == 0)
-		h->version++;
+	buf_printf(out, ",\"rules\":%zu,\"rule_files\":%zu,\"rule_loads\":%" PRIu64 ",\"rule_loads_failed\":%" PRIu64,
+		   h->rules->local.n + h->rules->shared.n, h->rules->book->n_files, h->loads, h->loads_failed);
+	buf_str(out, ",\"rules_refused\":");
+	(void)json_write_str(out, h->why, strlen(h->why));
 	(void)pthread_mutex_unlock(&h->lock);
-	return r;
 }
 
 struct rules *house_rules(struct house *h, unsigned *ret_version)

@@ -12,8 +12,9 @@
 #include "engines/detect/kept.h"
 #include "engines/detect/rules.h"
 #include "engines/engine.h"
+#include "rulebook/watch.h"
 
-enum { HOUSE_SHARDS_MAX = 64, HOUSE_WAITING_MAX = 1 << 16 };
+enum { HOUSE_SHARDS_MAX = 64, HOUSE_WAITING_MAX = 1 << 16, HOUSE_WHY_MAX = 1024 };
 
 /* What turns matches of a runner into findings. */
 struct teller {
@@ -34,6 +35,7 @@ void teller_put(void *teller, const struct runner_match *match);
 struct house_options {
 	uint64_t memory;
 	uint32_t keys_per_rule, keys_per_entity;
+	bool watch; /* read the rules again when their files change */
 };
 
 /* An event that waits until all that is older has come. */
@@ -50,6 +52,11 @@ struct house {
 	/* Raised when there are other rules, for shards to see without the lock. */
 	_Atomic unsigned version;
 	struct house_options options;
+	/* Held by who reads rules: one at a time, so that the last to read is the last to have changed. Before `lock`.
+	 */
+	pthread_mutex_t load_lock;
+	char *path;
+	struct watch *watch;
 	/* What follows belongs to who holds the lock. */
 	pthread_mutex_t lock;
 	struct rules *rules;
@@ -60,6 +67,8 @@ struct house {
 	size_t n_waiting;
 	int64_t told_ns[HOUSE_SHARDS_MAX], now_ns;
 	uint64_t lost; /* events for which there was no room */
+	uint64_t loads, loads_failed;
+	char why[HOUSE_WHY_MAX]; /* the last load failed; "": it did not */
 };
 
 /*
@@ -69,8 +78,10 @@ int house_join(const void *of, unsigned shard, const struct house_options *optio
 	       struct house **ret_house);
 void house_leave(struct house *h, unsigned shard);
 
-/* Reads the file, and has its rules run from now on. Any thread. What is wrong with it changes nothing. */
-int house_reload(struct house *h, const char *rules_path);
+/* Reads the rules, and has them run from now on. Any thread. What is wrong with them changes nothing. */
+int house_reload(struct house *h, const char *rules_path, bool watch);
+/* Rules, and how reading them went, as members of an object that has some already. */
+void house_status(struct house *h, struct buf *out);
 /* The rules that are to be run now: a reference, and their version. */
 struct rules *house_rules(struct house *h, unsigned *ret_version);
 /* Has a runner run this set: opens it, swaps its rules, or, for NULL, frees it. What fails changes nothing. */
