@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include "base/clock.h"
+#include "base/err.h"
 #include "base/test.h"
 
 static void count(void *ctx)
