@@ -11,6 +11,7 @@
 #include <sys/timerfd.h>
 #include <sys/utsname.h>
 #include <time.h>
+#include "agent/alerting.h"
 #include "agent/control.h"
 #include "agent/manager.h"
 #include "agent/pipeline.h"
@@ -37,6 +38,7 @@ struct agent {
 	struct config *sensor_config[SENSORS_MAX];
 	struct scope scope;
 	struct bpf_core *core;
+	struct alerting *alerting;
 	struct pipeline *pipeline;
 	struct recorder *recorder;
 	struct manager *manager;
@@ -195,6 +197,8 @@ void agent_status_for(struct agent *a, struct control *asked, bool with_api, str
 	manager_status(a->manager, out);
 	buf_char(out, ',');
 	pipeline_status(a->pipeline, out);
+	buf_str(out, ",\"alerts\":");
+	alerting_status(a->alerting, out);
 	buf_str(out, ",\"record\":");
 	recorder_status(a->recorder, out);
 	buf_str(out, ",\"streams\":");
@@ -225,6 +229,11 @@ bool agent_is_at_work(struct agent *a)
 struct streams *agent_streams(struct agent *a)
 {
 	return pipeline_streams(a->pipeline);
+}
+
+struct alerts *agent_alerts(struct agent *a)
+{
+	return alerting_store(a->alerting);
 }
 
 struct pipeline *agent_pipeline(struct agent *a)
@@ -329,14 +338,22 @@ static int apply_engines(struct agent *a, const struct config *config)
 	return pipeline_reload(a->pipeline, engines, n);
 }
 
-/* Back to what runs now, after a change that a sensor refused. Returns the refusal. */
-static int take_back(struct agent *a, struct config *refused, int error)
+/* The throttle of rules, the bounds of the store, and the senders. What is wrong with them changes nothing. */
+static int apply_alerts(struct agent *a, const struct config *before, const struct config *after)
+{
+	return alerting_reload(a->alerting, before, after);
+}
+
+/* Back to what runs now, after a change that a sensor, or what comes before them, refused. Returns the refusal. */
+static int take_back(struct agent *a, struct config *refused, bool with_sensors, int error)
 {
 	char trail[1024];
 
 	(void)snprintf(trail, sizeof(trail), "%s", err_trail());
-	(void)apply_sensors(a, refused, a->config);
+	if (with_sensors)
+		(void)apply_sensors(a, refused, a->config);
 	(void)apply_engines(a, a->config);
+	(void)apply_alerts(a, refused, a->config);
 	return err_new(error, "%s", trail);
 }
 
@@ -354,10 +371,13 @@ static int reload_locked(struct agent *a, bool whole, struct buf *out)
 	r = apply_engines(a, fresh);
 	if (r < 0)
 		return r;
+	r = apply_alerts(a, a->config, fresh);
+	if (r < 0)
+		return take_back(a, fresh, false, r);
 	r = apply_sensors(a, a->config, fresh);
 	manager_rest(a->manager);
 	if (r < 0 && whole)
-		return take_back(a, fresh, r);
+		return take_back(a, fresh, true, r);
 	buf_char(out, '[');
 	(void)config_diff(a->config, fresh, tell_change, &changes);
 	buf_char(out, ']');
@@ -427,6 +447,7 @@ static int open_pipeline(struct agent *a)
 		.raw_ring_bytes = raw->ring ? settings_ring_bytes(raw->ring, SETTINGS_RAW_RING_MIN) : 0,
 		.engines = engines,
 		.n_engines = list_engines(a->config, engines),
+		.alerting = a->alerting,
 	};
 
 	return pipeline_open(a->core, &options, &a->pipeline);
@@ -490,7 +511,10 @@ static int start(struct agent *a)
 	r = open_core(a);
 	if (r < 0)
 		return r;
-	r = open_pipeline(a);
+	r = alerting_open(a->config, ((const struct settings_bus *)config_section(a->config, "bus"))->shards,
+			  &a->alerting);
+	if (r == 0)
+		r = open_pipeline(a);
 	if (r < 0)
 		return r;
 	r = start_sensors(a);
@@ -527,6 +551,7 @@ static void stop(struct agent *a)
 		pipeline_settle(a->pipeline);
 	recorder_free(take(a->recorder));
 	pipeline_free(take(a->pipeline));
+	alerting_free(take(a->alerting));
 	bpf_core_free(take(a->core));
 	scope_close(&a->scope);
 	fd_closep(&a->statistics_fd);

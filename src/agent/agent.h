@@ -38,6 +38,8 @@ bool agent_is_at_work(struct agent *agent);
 int agent_reload(struct agent *agent, const char *const *sets, size_t n_sets, struct buf *out);
 struct streams *agent_streams(struct agent *agent);
 struct pipeline *agent_pipeline(struct agent *agent);
+/* NULL: they are not kept. */
+struct alerts *agent_alerts(struct agent *agent);
 bool agent_has_sensor(struct agent *agent, const char *name);
 /* Run statistics of the kernel, for as long as anyone wants them. */
 int agent_statistics(struct agent *agent, bool on);

@@ -10,6 +10,8 @@
 /* One engine's state on one shard. */
 struct running_engine {
 	const struct engine *engine;
+	struct alerting *alerting;
+	unsigned shard;
 	void *state;
 	_Atomic __u64 findings;
 };
@@ -32,6 +34,8 @@ struct pipeline {
 	struct running_engine (*engines)[PIPELINE_ENGINES_MAX]; /* a row a shard */
 	size_t n_engines;
 	unsigned n_shards;
+	struct alerting *alerting;
+	__u64 ticked_ns; /* shard 0's */
 	bool seed_is_exact;
 	/* The context is the reader's alone, so it leaves a copy of its books here. */
 	pthread_mutex_t stats_lock;
@@ -45,6 +49,8 @@ struct pipeline {
 
 /* How old the copy of the context's books may be. */
 static const __u64 stats_every_ns = 100000000;
+/* How late the store hears what was folded. */
+static const __u64 tick_every_ns = 1000000000;
 
 /* ---- the reader's thread ----------------------------------------------------------------------- */
 
@@ -158,6 +164,10 @@ static void on_time(void *ctx, unsigned shard, __u64 now_ns)
 		if (e->engine->on_time)
 			e->engine->on_time(e->state, now_ns);
 	}
+	if (p->alerting && shard == 0 && now_ns - p->ticked_ns >= tick_every_ns) {
+		p->ticked_ns = now_ns;
+		alerting_tick(p->alerting);
+	}
 }
 
 /* One shard's thread at a time counts for an engine; others read. */
@@ -165,11 +175,14 @@ static void on_finding(void *ctx, const struct finding *finding)
 {
 	struct running_engine *e = ctx;
 	const struct ev_head *rec = finding->event ? finding->event->rec : NULL;
+	char id[ALERT_ID_SIZE] = "";
 
-	log_notice("a rule matched", "rule=\"%s\" severity=%u pid=%u process=\"%.*s\" events=%zu", finding->rule,
-		   finding->severity, rec ? rec->pid : 0, rec ? (int)sizeof(rec->comm) : 0, rec ? rec->comm : "",
-		   finding->n_events);
 	atomic_fetch_add_explicit(&e->findings, 1, memory_order_relaxed);
+	if (!e->alerting || !alerting_found(e->alerting, e->shard, finding, id))
+		return;
+	log_notice("a rule matched", "rule=\"%s\" severity=%u pid=%u process=\"%.*s\" events=%zu alert=%s",
+		   finding->rule, finding->severity, rec ? rec->pid : 0, rec ? (int)sizeof(rec->comm) : 0,
+		   rec ? rec->comm : "", finding->n_events, id);
 }
 
 static void release(void *held)
@@ -253,6 +266,8 @@ static int open_engines(struct pipeline *p, const struct pipeline_options *optio
 			int r;
 
 			e->engine = options->engines[i].engine;
+			e->alerting = options->alerting;
+			e->shard = shard;
 			r = e->engine->open(&e->state, shard, options->engines[i].options, &sink);
 			if (r < 0)
 				return err_wrap(r, "start the engine %s", e->engine->name);
@@ -291,6 +306,7 @@ int pipeline_open(const struct bpf_core *core, const struct pipeline_options *op
 	if (!p)
 		return err_new(-ENOMEM, "no memory for the pipeline");
 	p->core = core;
+	p->alerting = options->alerting;
 	(void)pthread_mutex_init(&p->stats_lock, NULL);
 	(void)pthread_mutex_init(&p->ask_lock, NULL);
 	(void)pthread_cond_init(&p->answered, NULL);

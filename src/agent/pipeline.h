@@ -9,6 +9,7 @@
  * who reads them all knows what the agent knew.
  */
 #pragma once
+#include "agent/alerting.h"
 #include "agent/reader.h"
 #include "agent/stream.h"
 #include "bus/bus.h"
@@ -29,6 +30,7 @@ struct pipeline_options {
 	size_t raw_ring_bytes;          /* 0: no raw ring */
 	const struct pipeline_engine *engines;
 	size_t n_engines;
+	struct alerting *alerting; /* NULL: findings are counted and no more */
 };
 
 struct pipeline;

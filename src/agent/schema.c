@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/schema.h"
 #include <string.h>
+#include "alert/alert.h"
 #include "base/err.h"
 #include "api/api.h"
 #include "config/settings.h"
 #include "context/context.h"
 #include "engines/engine.h"
+#include "senders/sender.h"
 #include "sensors/sensor.h"
 
 enum { SECTION_PATH_MAX = 64 };
@@ -112,6 +114,32 @@ static bool add_engines(void)
 	return good;
 }
 
+static bool add_alerts(void)
+{
+	const struct config_section alerts = {
+		.summary = "what becomes of what rules find; see docs/alerts.md",
+		.rows = alert_option_rows,
+		.n_rows = alert_n_option_rows,
+		.size = sizeof(struct alert_settings),
+	};
+	const struct config_section all = { .summary = "who is told of alerts" };
+	bool good = add("", "alerts", &alerts) && add("", "senders", &all);
+
+	for (const struct sender *const *s = sender_table; *s; s++) {
+		const struct config_section one = {
+			.summary = (*s)->summary,
+			.rows = (*s)->options,
+			.n_rows = (*s)->n_options,
+			.size = (*s)->options_size,
+			.can_disable = true,
+			.off_by_default = (*s)->off_by_default,
+		};
+
+		good &= add("senders", (*s)->name, &one);
+	}
+	return good;
+}
+
 const struct config_schema *agent_schema(void)
 {
 	bool good = true;
@@ -120,6 +148,7 @@ const struct config_schema *agent_schema(void)
 		return &schema;
 	for (size_t i = 0; i < settings_n_sections; i++)
 		good &= add("", settings_sections[i].path, &settings_sections[i]);
-	good &= add("", api_section.path, &api_section) && add_context() && add_sensors() && add_engines();
+	good &= add("", api_section.path, &api_section) && add_context() && add_sensors() && add_engines() &&
+		add_alerts();
 	return good ? &schema : NULL;
 }

@@ -21,7 +21,7 @@
 enum {
 	ALERT_ENTITIES_MAX = 64,
 	ALERT_ANCESTORS_MAX = 16,
-	ALERT_FOLDS_MAX = 65536, /* keys that are remembered */
+	ALERT_FOLDS_MAX = 16384, /* keys that are remembered */
 	ALERT_FOLD_BY_MAX = 16,
 };
 

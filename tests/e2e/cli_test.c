@@ -4,10 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include "base/mem.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/test.h"
 #include "context/file_hash.h"
+#include "store/alerts.h"
 #include "tests/e2e/e2e.h"
 
 /* The other sensors cost seconds of loading and nothing here asks for them. */
@@ -189,8 +190,25 @@ static long findings(const struct e2e *a, long want)
 	return n;
 }
 
+static int alerts_in(const struct sandbox *sb, const char *name)
+{
+	char path[PATH_MAX];
+	auto_file FILE *f = NULL;
+	auto_free char *line = NULL;
+	size_t room = 0;
+	int n = 0;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", sb->dir, name);
+	f = fopen(path, "re");
+	while (f && getline(&line, &room, f) > 0)
+		n += strstr(line, "\"event\":{\"kind\":\"alert\"") && strstr(line, "\"ancestry\":[{");
+	return n;
+}
+
 TEST(rules_run_on_what_happens_and_are_taken_anew_with_the_configuration)
 {
+	AUTO(alerts) store = NULL;
+	uint64_t n = 0;
 	auto_sandbox struct sandbox sb;
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf answer = { .max = 1 << 20 };
@@ -220,8 +238,16 @@ TEST(rules_run_on_what_happens_and_are_taken_anew_with_the_configuration)
 	check_has(buf_text(&answer), "rules.ndjson:1");
 	check_int(sandbox_run(&sb, run_true, &three), 0);
 	check_int(findings(&a, 6), 6);
+	require(e2e_ask(&a, "{\"cmd\":\"status\"}", &answer));
+	check_has(buf_text(&answer), "\"alerts\":{\"found\":6,\"excepted\":0,\"folded\":0,\"told\":6,");
 	check_int(e2e_stop(&a, SIGTERM), 0);
 	check_has(buf_text(&a.said), "a rule matched rule=\"r\" severity=50");
+	/* Each is in the log and in the store once it has ended. */
+	check_int(alerts_in(&sb, "alerts.jsonl"), 6);
+	(void)snprintf(config, sizeof(config), "%s/alerts.db", sb.dir);
+	require_ok(alerts_open(&(struct alerts_options) { .path = config }, &store));
+	check_int(alerts_count(store, &(struct alerts_filter) { .rule = "r" }, &n), 0);
+	check_int(n, 6);
 }
 
 TEST(check_says_what_the_agent_would_say)

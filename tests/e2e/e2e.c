@@ -14,7 +14,7 @@
 #include "base/mem.h"
 #include "base/test.h"
 
-enum { ARGS_MAX = 32, START_MS = 60000, ANSWER_MS = 30000, SHRIKE_S = 60, SAID_MAX = 1 << 20 };
+enum { ARGS_MAX = 40, START_MS = 60000, ANSWER_MS = 30000, SHRIKE_S = 60, SAID_MAX = 1 << 20 };
 
 const char *e2e_binary(void)
 {
@@ -53,13 +53,17 @@ void e2e_config(struct e2e *a, const struct sandbox *sb, const char *yaml)
 /* A child whose stderr comes to us. It dies with us, so that a failed test leaves no agent. */
 static bool spawn(struct e2e *a, const struct sandbox *sb, const char *const *extra)
 {
+	char store[sizeof(sb->dir) + 64], log[sizeof(sb->dir) + 64];
 	/* Without the API: its port is one for the whole host. A test that wants it says so in `extra`. */
 	const char *argv[ARGS_MAX] = { e2e_binary(), "run",     "--scope", sb->scope,
-				       "--socket",   a->socket, "--set",   "api.enabled=false" };
-	size_t n = 8;
+				       "--socket",   a->socket, "--set",   "api.enabled=false",
+				       "--set",      store,     "--set",   log };
+	size_t n = 12;
 	int fds[2];
 
 	(void)snprintf(a->socket, sizeof(a->socket), "%s/shrike.sock", sb->dir);
+	(void)snprintf(store, sizeof(store), "alerts.store=%s/alerts.db", sb->dir);
+	(void)snprintf(log, sizeof(log), "senders.log.path=%s/alerts.jsonl", sb->dir);
 	if (a->config[0]) {
 		argv[n++] = "--config";
 		argv[n++] = a->config;
