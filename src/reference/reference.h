@@ -31,6 +31,7 @@ int reference_hooks_md(const char *root, struct buf *out);
 int reference_openapi_json(const char *root, struct buf *out);
 int reference_alerts_proto(const char *root, struct buf *out);
 int reference_export_proto(const char *root, struct buf *out);
+int reference_sdk_h(const char *root, struct buf *out);
 int reference_proto_numbers(const char *root, struct buf *out);
 /* A file of messages as protoc reads it. */
 struct proto_file;

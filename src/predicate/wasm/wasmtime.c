@@ -115,26 +115,47 @@ int wt_load(const struct wt **ret_wt)
 
 /* ---- helpers ------------------------------------------------------------------------------------------------ */
 
+/* Their messages have lines, of which the last ones say most: they become one, without what numbers them. */
+static void one_line(const struct wt_bytes *text, char *to, size_t size)
+{
+	static const char causes[] = "Caused by:";
+	size_t n = 0;
+
+	for (size_t i = 0; i < text->size && n + 3 < size; i++) {
+		if (text->data[i] != '\n') {
+			if (text->data[i] != 0)
+				to[n++] = text->data[i];
+			continue;
+		}
+		while (i + 1 < text->size && strchr(" \n0123456789:", text->data[i + 1]))
+			i++;
+		if (text->size - i > sizeof(causes) && memcmp(text->data + i + 1, causes, sizeof(causes) - 1) == 0)
+			i += sizeof(causes) - 1;
+		else if (i + 1 < text->size && n > 0) {
+			to[n++] = ':';
+			to[n++] = ' ';
+		}
+	}
+	to[n] = 0;
+}
+
 int wt_fail(const struct wt *wt, struct wt_error *error, struct wt_trap *trap, const char *doing)
 {
 	struct wt_bytes text = { 0 };
-	int r;
+	char line[512];
 
 	if (error)
 		wt->wasmtime_error_message(error, &text);
 	else if (trap)
 		wt->wasm_trap_message(trap, &text);
-	/* Some of their messages end with a NUL. */
-	while (text.size > 0 && (text.data[text.size - 1] == 0 || text.data[text.size - 1] == '\n'))
-		text.size--;
-	r = err_new(-EINVAL, "%s: %.*s", doing, (int)(text.size < 1024 ? text.size : 1024), text.data ? text.data : "");
+	one_line(&text, line, sizeof(line));
 	if (error || trap)
 		wt->wasm_byte_vec_delete(&text);
 	if (error)
 		wt->wasmtime_error_delete(error);
 	if (trap)
 		wt->wasm_trap_delete(trap);
-	return r;
+	return err_new(-EINVAL, "%s: %s", doing, line);
 }
 
 int wt_engine_new(const struct wt *wt, const struct wt_engine_options *o, struct wt_engine **ret_engine)

@@ -173,6 +173,7 @@ typedef struct wt_error *(*wt_epoch_callback)(struct wt_context *c, void *ctx, u
 	X(void, wasmtime_context_set_epoch_deadline, (struct wt_context *, uint64_t)) \
 	X(void, wasmtime_engine_increment_epoch, (const struct wt_engine *)) \
 	X(struct wt_context *, wasmtime_caller_context, (struct wt_caller *)) \
+	X(bool, wasmtime_caller_export_get, (struct wt_caller *, const char *, size_t, struct wt_extern *)) \
 	X(struct wt_error *, wasmtime_func_call_unchecked, (struct wt_context *, const struct wt_func *, union wt_value *, size_t, \
 		struct wt_trap **)) \
 	X(struct wt_functype *, wasmtime_func_type, (const struct wt_context *, const struct wt_func *)) \
