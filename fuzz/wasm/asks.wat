@@ -1,0 +1,5 @@
+(module (import "shrike" "field" (func $field (param i32 i32) (result i32)))
+ (import "shrike" "field_is" (func $is (param i32 i32 i32) (result i32)))
+ (memory (export "memory") 1 1) (data (i32.const 8) "process.namebash") (global $f (mut i32) (i32.const 0))
+ (func (export "load") (global.set $f (call $field (i32.const 8) (i32.const 12))))
+ (func (export "match") (result i32) (call $is (global.get $f) (i32.const 20) (i32.const 4))))

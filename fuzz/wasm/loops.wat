@@ -1,0 +1,7 @@
+(module (memory 1 3) (table 2 funcref) (elem (i32.const 1) $f) (type $t (func (result i32)))
+ (global $n (mut i32) (i32.const 1))
+ (func $f (result i32) (memory.grow (i32.const 1)) (block (br_table 0 0 (i32.const 3))))
+ (func (export "match") (result i32) (local $i i32)
+  (loop $l (i32.store (local.get $i) (i32.const 7)) (memory.fill (i32.const 0) (i32.const 1) (i32.const 9))
+   (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 4))) (i32.const 400))))
+  (if (result i32) (global.get $n) (then (call_indirect (type $t) (i32.const 1))) (else (i32.const 0)))))

@@ -1,0 +1,7 @@
+(module (import "shrike" "field" (func $field (param i32 i32) (result i32)))
+ (import "shrike" "item" (func $item (param i32 i64 i32 i32) (result i32)))
+ (import "shrike" "int" (func $int (param i32 i64) (result i64)))
+ (memory (export "memory") 1) (data (i32.const 8) "process.argsprocess.pid") (global $f (mut i32) (i32.const 0))
+ (func $s (global.set $f (call $field (i32.const 8) (i32.const 12)))) (start $s)
+ (func (export "match") (result i32)
+  (i32.add (call $item (global.get $f) (i64.const 2) (i32.const 100) (i32.const 50)) (i32.load (i32.const 99)))))
