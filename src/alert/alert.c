@@ -44,7 +44,8 @@ int alert_maker_open(const struct alert_defaults *defaults, const char *host, st
 	(void)snprintf(m->host, sizeof(m->host), "%s", host ? host : "");
 	arena_init(&m->arena, TREE_BYTES_MAX);
 	buf_init(&m->body, ALERT_JSON_MAX);
-	buf_init(&m->events, EVENTS_BYTES_MAX + EVENT_JSON_MAX);
+	/* A string takes room for what it could become when all of it must be escaped. */
+	buf_init(&m->events, EVENTS_BYTES_MAX + 6 * EVENT_JSON_MAX);
 	entities_init(&m->entities);
 	m->field.timestamp = id_of("@timestamp");
 	m->field.process = id_of("process.name");
