@@ -12,6 +12,7 @@
 #include "base/test.h"
 #include "event/json_event.h"
 #include "predicate/script.h"
+#include "predicate/wasm/hostile.h"
 
 static const char event_line[] = "{\"event\":{\"category\":\"process\"},\"process\":{\"name\":\"bash\",\"pid\":42,"
 				 "\"executable\":\"/usr/bin/bash\"},\"source\":{\"ip\":\"10.1.2.3\"}}";
@@ -61,10 +62,6 @@ static int bench_open(struct bench *b, const void *text, size_t n, const struct 
 			skip("no-wasmtime");                                                                           \
 		require_ok(open_r_);                                                                                   \
 	} while (0)
-
-#define IMPORT(name, type) "(import \"shrike\" \"" name "\" (func $" name " " type "))"
-#define FIELD_IMPORT       IMPORT("field", "(param i32 i32) (result i32)")
-#define TEXT_IMPORT        IMPORT("text", "(param i32 i32 i32) (result i32)")
 
 /* ---- what works ----------------------------------------------------------------------------------------------------
  */
@@ -358,82 +355,9 @@ TEST(large_modules_end_at_the_limits)
 /* ---- what goes too far
  * ----------------------------------------------------------------------------------------------- */
 
-#define MATCH(body) "(func (export \"match\") (result i32) " body ")"
-#define LOOP(body)  "(loop $l " body " (br $l)) (i32.const 1)"
-#define MEMORY      "(memory (export \"memory\") 16)"
-
 TEST(a_run_that_goes_too_far_is_stopped)
 {
-	static const struct {
-		const char *name, *text;
-		uint64_t instructions;
-		enum script_verdict want;
-		const char *error;
-	} rows[] = {
-		{ "a loop without end", "(module " MATCH(LOOP("")) ")", 0, SCRIPT_TOO_LONG, "too many instructions" },
-		{ "a loop that only time ends", "(module " MATCH(LOOP("")) ")", 1ull << 40, SCRIPT_TOO_LONG,
-		  "its time is over" },
-		{ "memory filled without end",
-		  "(module " MEMORY MATCH(LOOP("(memory.fill (i32.const 0) (i32.const 1) (i32.const 1048576))")) ")", 0,
-		  SCRIPT_TOO_LONG, "too many instructions" },
-		{ "calls of the host without end",
-		  "(module " FIELD_IMPORT MEMORY "(data (i32.const 0) \"a\")"
-		  "(func (export \"load\") (drop (call $field (i32.const 0) (i32.const 1))))" MATCH(
-			  LOOP("(drop (call $field (i32.const 0) (i32.const 1)))")) ")",
-		  1ull << 40, SCRIPT_TOO_LONG, "its time is over" },
-		{ "long texts for the host without end",
-		  "(module " IMPORT("contains", "(param i32 i32 i32 i32) (result i32)") MEMORY MATCH(LOOP(
-			  "(drop (call $contains (i32.const 0) (i32.const 1000000) (i32.const 8) (i32.const 9)))")) ")",
-		  0, SCRIPT_TOO_LONG, "its time is over" },
-		{ "calls without end", "(module (func $f (call $f) (call $f))" MATCH("(call $f) (i32.const 1)") ")", 0,
-		  SCRIPT_TOO_MUCH, "nested too deep" },
-		{ "calls without end through a table",
-		  "(module (table 1 funcref) (elem (i32.const 0) $f) (func $f (call_indirect (i32.const 0))"
-		  " (call_indirect (i32.const 0)))" MATCH("(call $f) (i32.const 1)") ")",
-		  0, SCRIPT_TOO_MUCH, "nested too deep" },
-		{ "unreachable", "(module " MATCH("(unreachable)") ")", 0, SCRIPT_FAILED, "unreachable" },
-		{ "a division by zero", "(module " MATCH("(i32.div_u (i32.const 1) (i32.const 0))") ")", 0,
-		  SCRIPT_FAILED, "divided by zero" },
-		{ "a load outside of memory", "(module " MEMORY MATCH("(i32.load (i32.const -1))") ")", 0,
-		  SCRIPT_FAILED, "outside of its memory" },
-		{ "a store far outside of memory",
-		  "(module " MEMORY MATCH(
-			  "(i32.store offset=4294967295 (i32.const -1) (i32.const 1)) (i32.const 1)") ")",
-		  0, SCRIPT_FAILED, "outside of its memory" },
-		{ "a call of nothing",
-		  "(module (table 2 funcref) (type $t (func (result i32)))" MATCH(
-			  "(call_indirect (type $t) (i32.const 1))") ")",
-		  0, SCRIPT_FAILED, "empty element" },
-		{ "a call outside of the table",
-		  "(module (table 2 funcref) (type $t (func (result i32)))" MATCH(
-			  "(call_indirect (type $t) (i32.const 9))") ")",
-		  0, SCRIPT_FAILED, "outside of its table" },
-		{ "a text outside of memory",
-		  "(module " FIELD_IMPORT MEMORY MATCH("(call $field (i32.const 1048570) (i32.const 7))") ")", 0,
-		  SCRIPT_FAILED, "outside of its memory" },
-		{ "a text that begins outside of memory",
-		  "(module " FIELD_IMPORT MEMORY MATCH("(call $field (i32.const -1) (i32.const 0))") ")", 0,
-		  SCRIPT_FAILED, "outside of its memory" },
-		{ "a length that wraps around",
-		  "(module " FIELD_IMPORT MEMORY MATCH("(call $field (i32.const 16) (i32.const -1))") ")", 0,
-		  SCRIPT_FAILED, "outside of its memory" },
-		{ "room outside of memory",
-		  "(module " IMPORT("dataset", "(param i32 i32) (result i32)")
-			  MEMORY MATCH("(call $dataset (i32.const 1048000) (i32.const -1))") ")",
-		  0, SCRIPT_FAILED, "outside of its memory" },
-		{ "texts without a memory",
-		  "(module " FIELD_IMPORT MATCH("(call $field (i32.const 0) (i32.const 0))") ")", 0, SCRIPT_FAILED,
-		  "exported as \"memory\"" },
-		{ "a handle that was made up",
-		  "(module " IMPORT("exists", "(param i32) (result i32)") MATCH("(call $exists (i32.const 99))") ")", 0,
-		  SCRIPT_FAILED, "" },
-		{ "a name that was not named",
-		  "(module " FIELD_IMPORT MEMORY
-		  "(data (i32.const 0) \"some.field\")" MATCH("(call $field (i32.const 0) (i32.const 10))") ")",
-		  0, SCRIPT_FAILED, "was not named while" },
-	};
-
-	for_each_row (r, rows) {
+	for_each_row (r, hostile_modules) {
 		struct script_limits limits = { .instructions = r->instructions };
 		struct script_options options = { .limits = &limits };
 		auto_bench struct bench b;
