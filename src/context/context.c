@@ -615,6 +615,8 @@ static void apply_exec(struct context *ctx, struct node *n, const struct ev_head
 	p->mntns = e->mntns;
 	p->pidns = e->pidns;
 	p->ns_pid = rec->ns_pid;
+	p->group_pid = e->pgid ?: p->group_pid;
+	p->session_pid = e->sid ?: p->session_pid;
 	if (!p->parent_pid) {
 		p->parent_pid = e->parent_pid;
 		p->parent_start_ns = e->parent_start_ns;

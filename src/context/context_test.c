@@ -156,6 +156,27 @@ TEST(a_child_is_what_its_parent_is_until_it_runs_another_program)
 	check_int(stats_of(ctx).misses, 1);
 }
 
+TEST(an_exec_tells_its_session_and_what_follows_knows_it)
+{
+	AUTO(context) ctx = NULL;
+	struct made *r;
+	const struct process *p;
+
+	require(open_small(&ctx, 64));
+	r = make_exec(100, 10, 50, "/bin/sh");
+	r->exec.sid = 7;
+	r->exec.pgid = 8;
+	(void)context_apply(ctx, &r->head);
+	(void)fork_of(ctx, 110, 10, 50, 11, 109);
+	p = other_of(ctx, 120, 11, 109);
+	require(p != NULL);
+	check_int(p->session_pid, 7);
+	check_int(p->group_pid, 8);
+	/* A record that does not say takes nothing back. */
+	(void)exec_of(ctx, 130, 11, 109, "/bin/ls");
+	check_int(context_process(ctx, 11, 109)->session_pid, 7);
+}
+
 TEST(a_pid_used_again_is_another_process)
 {
 	AUTO(context) ctx = NULL;
