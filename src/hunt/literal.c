@@ -74,11 +74,22 @@ static bool choice_join(struct choice *to, const struct choice *from)
 
 /* ---- what a condition needs ------------------------------------------------------------------------- */
 
+/* Are all values of an event in its line? What stands for null is not. */
+static bool has_all_values(const struct schema *schema)
+{
+	for (size_t i = 0; i < schema->n_fields; i++)
+		if (schema->fields[i].null_value.type != VALUE_NULL)
+			return false;
+	return !schema->no_category;
+}
+
 /* A field whose text stands in the line as it is. */
 static bool is_plain_field(const struct finder *f, const struct ir_node *n)
 {
 	const struct schema_field *known;
 
+	if (n->op == IR_VALUES)
+		return has_all_values(f->schema);
 	if (n->op != IR_FIELD || n->field.event >= 0 ||
 	    (n->type != RULE_UNKNOWN && n->type != RULE_KEYWORD && n->type != RULE_TEXT))
 		return false;
@@ -92,17 +103,30 @@ static unsigned worth_of(const struct ir_node *field)
 {
 	static const char *const common[] = { "event.", "host.", "agent.", "event_", "opcode", "ecs.", "os." };
 
-	for (size_t i = 0; i < countof(common); i++)
+	for (size_t i = 0; field->op == IR_FIELD && i < countof(common); i++)
 		if (!strncmp(field->field.name, common[i], strlen(common[i])))
 			return 1;
 	return 4;
 }
 
-/* A number may become a keyword, and it has no quotes. */
+static bool is_word(const char *p, size_t n, const char *word)
+{
+	return n == strlen(word) && !strncasecmp(p, word, n);
+}
+
+/* Could this be what a number or a boolean reads as? They have no quotes, and are equal to texts that say the same. */
 static bool may_be_number(const struct ir_node *field, const char *p, size_t n)
 {
-	return field->type == RULE_KEYWORD &&
-	       (!n || (p[0] >= '0' && p[0] <= '9') || p[0] == '-' || p[0] == 't' || p[0] == 'f');
+	size_t digits = 0, letters = 0;
+
+	while (digits < n && p[digits] && strchr("0123456789+-.eE*?", p[digits]))
+		digits++;
+	while (letters < n && p[letters] && strchr("truefalsTRUEFALS*?", p[letters]))
+		letters++;
+	if (field->type == RULE_TEXT)
+		return false;
+	return digits == n || (letters == n && (memchr(p, '*', n) || memchr(p, '?', n) || is_word(p, n, "true") ||
+						is_word(p, n, "false")));
 }
 
 static bool of_text(const struct ir_node *field, const struct ir_node *text, unsigned flags, bool begins, bool ends,

@@ -53,6 +53,72 @@ void load_field(const struct predicate_input *in, int event, field_id id, struct
 	load_keep(room, arena, ret_value);
 }
 
+/* ---- all values ------------------------------------------------------------------------------- */
+
+struct values {
+	struct arena *arena;
+	struct value *items;
+	size_t n, cap;
+};
+
+static void add_value(struct values *to, const struct value *v)
+{
+	struct value *more;
+
+	if (v->type == VALUE_LIST) {
+		for (size_t i = 0; i < v->list.n; i++)
+			add_value(to, &v->list.items[i]);
+		return;
+	}
+	if (v->type == VALUE_NULL || v->type == VALUE_BOOL || to->n == PREDICATE_VALUES_MAX)
+		return;
+	if (to->n == to->cap) {
+		size_t cap = to->cap ? 2 * to->cap : 64;
+
+		more = arena_alloc(to->arena, cap * sizeof(*more));
+		if (!more)
+			return;
+		if (to->n)
+			memcpy(more, to->items, to->n * sizeof(*more));
+		to->items = more;
+		to->cap = cap;
+	}
+	to->items[to->n++] = *v;
+}
+
+static void add_field(void *ctx, field_id id, const struct value *v)
+{
+	(void)id;
+	add_value(ctx, v);
+}
+
+/* Times and addresses in programs are numbers in a record that nobody would search for. */
+static bool is_searched(const struct field *f)
+{
+	return f->type != FT_TIME && f->type != FT_DURATION && f->type != FT_STACK;
+}
+
+void load_values(const struct predicate_input *in, struct event_scratch *room, struct arena *arena,
+		 struct value *ret_value)
+{
+	struct values to = { .arena = arena };
+	const struct event *ev = in->ev;
+	const struct field *const *fields;
+	size_t n = ev && ev->rec && ev->kind ? event_kind_fields(ev->kind, &fields) : 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct value v;
+
+		if (!is_searched(fields[i]) || !event_field_value(ev->rec, fields[i], room, &v))
+			continue;
+		load_keep(room, arena, &v);
+		add_value(&to, &v);
+	}
+	if (ev && ev->lens)
+		ev->lens->each(ev->subject, add_field, &to);
+	*ret_value = (struct value) { .type = VALUE_LIST, .list = { to.items, to.n } };
+}
+
 field_id load_member(const struct query *q, const struct ir_node *n, const struct ir_node *const *lists, int *ret_event,
 		     int64_t *ret_item, int64_t *ret_var)
 {

@@ -7,6 +7,10 @@
 /* The field of in->ev, or of one of in->events. `room` is overwritten by the next load; what is in it is copied. */
 void load_field(const struct predicate_input *in, int event, field_id id, struct event_scratch *room,
 		struct arena *arena, struct value *ret_value);
+/* IR_VALUES: all of the event that is looked at, at most PREDICATE_VALUES_MAX; dates and code addresses of records are
+ * not among them. */
+void load_values(const struct predicate_input *in, struct event_scratch *room, struct arena *arena,
+		 struct value *ret_value);
 /* Keeps what stands in `room`: for those that read an event themselves. */
 void load_keep(const struct event_scratch *room, struct arena *arena, struct value *v);
 

@@ -21,6 +21,7 @@ enum {
 	PREDICATE_PROGRAM_MAX = 1 << 16, /* expressions of one program */
 	PREDICATE_SCRATCH_MAX = 8 << 20, /* bytes of values that are made for one event; what comes after is null */
 	PREDICATE_TRIES_MAX = 4096,      /* choices of items, where an expression is about several lists */
+	PREDICATE_VALUES_MAX = 4096,     /* of IR_VALUES; what comes after is left out */
 };
 
 enum truth { TRUTH_FALSE, TRUTH_TRUE, TRUTH_NULL };

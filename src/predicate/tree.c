@@ -48,6 +48,18 @@ static struct value field(struct walk *w, int event, field_id id)
 	return v;
 }
 
+/* IR_VALUES stands among the choices as the field that is none. */
+static struct value values(struct walk *w)
+{
+	struct value v;
+
+	for (size_t i = 0; i < w->n_choices; i++)
+		if (w->choices[i].id == FIELD_NONE)
+			return w->choices[i].list.list.items[w->choices[i].at];
+	load_values(w->in, &w->room, w->arena, &v);
+	return v;
+}
+
 static struct value item(const struct value *list, int64_t i)
 {
 	if (list->type != VALUE_LIST)
@@ -210,6 +222,8 @@ static struct value once(struct walk *w, const struct ir_node *n)
 		return item(&a, n->i);
 	case IR_MEMBER:
 		return member(w, n);
+	case IR_VALUES:
+		return values(w);
 	case IR_VAR:
 		return (uint64_t)n->i < RULE_VARIABLES_MAX ? w->vars[n->i] : value_null();
 	case IR_AND:
@@ -261,15 +275,18 @@ static bool find_lists(struct walk *w, ir_ref ref)
 	const struct ir_node *n = ir_at(w->q, ref);
 	struct value v;
 
-	if (n->op == IR_FIELD) {
-		v = field(w, n->field.event, n->field.id);
+	if (n->op == IR_FIELD || n->op == IR_VALUES) {
+		bool all = n->op == IR_VALUES;
+
+		v = all ? values(w) : field(w, n->field.event, n->field.id);
 		if (v.type != VALUE_LIST)
 			return true;
 		if (!v.list.n)
 			v.list.items = &nothing, v.list.n = 1;
 		if (w->n_choices == CHOICES_MAX)
 			return false;
-		w->choices[w->n_choices++] = (struct choice) { n->field.id, n->field.event, v, 0 };
+		w->choices[w->n_choices++] =
+			(struct choice) { all ? FIELD_NONE : n->field.id, all ? -1 : n->field.event, v, 0 };
 		return true;
 	}
 	for (uint32_t i = 0; i < n->n; i++)

@@ -44,35 +44,21 @@ const char *ir_fn_name(enum ir_fn fn)
 }
 
 static const char *const op_names[] = {
-	[IR_NULL] = "null",
-	[IR_BOOL] = "bool",
-	[IR_INT] = "int",
-	[IR_FLOAT] = "float",
-	[IR_STR] = "str",
-	[IR_FIELD] = "field",
-	[IR_ITEM] = "item",
-	[IR_MEMBER] = ".",
-	[IR_VAR] = "var",
-	[IR_AND] = "and",
-	[IR_OR] = "or",
-	[IR_NOT] = "not",
-	[IR_IS_NULL] = "is-null",
-	[IR_NEG] = "neg",
-	[IR_EQ] = "==",
-	[IR_NE] = "!=",
-	[IR_LT] = "<",
-	[IR_LE] = "<=",
-	[IR_GT] = ">",
-	[IR_GE] = ">=",
-	[IR_ADD] = "+",
-	[IR_SUB] = "-",
-	[IR_MUL] = "*",
-	[IR_DIV] = "/",
-	[IR_MOD] = "%",
-	[IR_IN] = "in",
-	[IR_LIKE] = "like",
-	[IR_REGEX] = "regex",
-	[IR_CALL] = "call",
+	[IR_NULL] = "null",       [IR_BOOL] = "bool",
+	[IR_INT] = "int",         [IR_FLOAT] = "float",
+	[IR_STR] = "str",         [IR_FIELD] = "field",
+	[IR_ITEM] = "item",       [IR_MEMBER] = ".",
+	[IR_VAR] = "var",         [IR_VALUES] = "values",
+	[IR_AND] = "and",         [IR_OR] = "or",
+	[IR_NOT] = "not",         [IR_IS_NULL] = "is-null",
+	[IR_NEG] = "neg",         [IR_EQ] = "==",
+	[IR_NE] = "!=",           [IR_LT] = "<",
+	[IR_LE] = "<=",           [IR_GT] = ">",
+	[IR_GE] = ">=",           [IR_ADD] = "+",
+	[IR_SUB] = "-",           [IR_MUL] = "*",
+	[IR_DIV] = "/",           [IR_MOD] = "%",
+	[IR_IN] = "in",           [IR_LIKE] = "like",
+	[IR_REGEX] = "regex",     [IR_CALL] = "call",
 	[IR_LINEAGE] = "lineage",
 };
 
@@ -260,6 +246,10 @@ static void print_node(const struct query *q, const struct ir_node *n, struct bu
 	}
 	if (n->op == IR_VAR) {
 		buf_printf(out, "$%u", n->var);
+		return;
+	}
+	if (n->op == IR_VALUES) {
+		buf_str(out, "*");
 		return;
 	}
 	buf_char(out, '(');

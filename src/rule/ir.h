@@ -47,9 +47,11 @@ enum {
 };
 
 enum rule_dialect {
-	RULE_ELASTIC,  /* EQL as Elasticsearch means it, and the endpoint's `[...] as e0` with e0.field */
-	RULE_ENDGAME,  /* the older reference */
-	RULE_ENDPOINT, /* elastic, and of endgame `descendant of [...]` and its sisters */
+	RULE_ELASTIC,   /* EQL as Elasticsearch means it, and the endpoint's `[...] as e0` with e0.field */
+	RULE_ENDGAME,   /* the older reference */
+	RULE_ENDPOINT,  /* elastic, and of endgame `descendant of [...]` and its sisters */
+	RULE_SIGMA,     /* no EQL: a rule in YAML, sigma.h. Null is as in elastic */
+	RULE_SIGMA_SQL, /* the same as programs read it that make SQL of it */
 };
 
 /* What a field is declared to hold, and what an expression results in. */
@@ -80,6 +82,7 @@ enum ir_op {
 	IR_ITEM,   /* item .i of the list kid 0, from 0; null beyond its end (endgame a[1]) */
 	IR_MEMBER, /* .field of the object kid 0: a.b[0].c, or v.c of a variable */
 	IR_VAR,    /* .i: the item that arraySearch() or arrayCount() number .i looks at */
+	IR_VALUES, /* all texts, numbers and addresses that the event has in any field, as one list */
 
 	/* Of any number of kids, at least two. */
 	IR_AND,

@@ -386,6 +386,8 @@ static int expr_once(struct program_builder *b, const struct query *q, const str
 	switch (n->op) {
 	case IR_FIELD:
 		return emit_load(b, n->field.id, n->field.event);
+	case IR_VALUES:
+		return emit_load(b, FIELD_NONE, -1);
 	case IR_ITEM:
 		r = expr(b, q, n->kid[0]);
 		return r < 0 ? r : emit(b, (struct vm_expr_op) { .op = X_ITEM, .arg = (uint32_t)n->i }, 0);
@@ -440,8 +442,9 @@ static int add_any(struct program_builder *b, const struct query *q, ir_ref ref,
 	uint32_t slot;
 	int r;
 
-	if (n->op == IR_FIELD) {
-		r = slot_of(b, n->field.id, n->field.event, &slot);
+	if (n->op == IR_FIELD || n->op == IR_VALUES) {
+		r = n->op == IR_VALUES ? slot_of(b, FIELD_NONE, -1, &slot)
+				       : slot_of(b, n->field.id, n->field.event, &slot);
 		if (r < 0)
 			return r;
 		for (uint32_t i = from; i < b->any.n; i++)
@@ -598,7 +601,7 @@ static int leaf_direct(struct program_builder *b, const struct query *q, const s
 	const struct ir_node *subject = n->n ? ir_at(q, n->kid[0]) : NULL;
 	int r;
 
-	if (!subject || subject->op != IR_FIELD || !kids_are_const(q, n))
+	if (!subject || (subject->op != IR_FIELD && subject->op != IR_VALUES) || !kids_are_const(q, n))
 		return 0;
 	switch (n->op) {
 	case IR_EQ:
@@ -635,7 +638,9 @@ static int leaf_direct(struct program_builder *b, const struct query *q, const s
 	default:
 		return 0;
 	}
-	if (r == 0)
+	if (r == 0 && subject->op == IR_VALUES)
+		r = slot_of(b, FIELD_NONE, -1, &leaf->slot);
+	else if (r == 0)
 		r = slot_of(b, subject->field.id, subject->field.event, &leaf->slot);
 	return r < 0 ? r : 1;
 }
@@ -696,6 +701,8 @@ static unsigned cost_of(const struct query *q, ir_ref ref)
 	bool direct = subject && subject->op == IR_FIELD;
 	unsigned cost = 0;
 
+	if (subject && subject->op == IR_VALUES)
+		return 400;
 	switch (n->op) {
 	case IR_AND:
 	case IR_OR:
@@ -914,7 +921,7 @@ static int index_slots(struct program *p)
 	for (uint32_t i = 0; i < p->n_slots; i++) {
 		uint32_t at = vm_slot_hash(p->slots[i].id) & p->slot_mask;
 
-		if (p->slots[i].event >= 0)
+		if (p->slots[i].event >= 0 || p->slots[i].id == FIELD_NONE)
 			continue;
 		while (p->slot_ids[at])
 			at = (at + 1) & p->slot_mask;

@@ -128,6 +128,10 @@ static void load_slow(const struct program *p, struct predicate_scratch *s, uint
 	const struct vm_slot *f = &p->slots[slot];
 	const struct event *ev = s->in->ev;
 
+	if (f->id == FIELD_NONE) {
+		load_values(s->in, &s->room, &s->arena, v);
+		return;
+	}
 	if (s->has_all && f->event < 0) {
 		v->type = VALUE_NULL;
 		return;

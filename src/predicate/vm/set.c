@@ -221,10 +221,12 @@ static void clause_add(const struct analysis *an, struct clause *c, struct atom 
 
 static bool slot_of(const struct program *p, const struct ir_node *n, uint32_t *ret_slot)
 {
-	if (n->op != IR_FIELD || n->field.event >= 0)
+	field_id id = n->op == IR_VALUES ? FIELD_NONE : n->field.id;
+
+	if (n->op != IR_VALUES && (n->op != IR_FIELD || n->field.event >= 0))
 		return false;
 	for (uint32_t i = 0; i < p->n_slots; i++)
-		if (p->slots[i].id == n->field.id && p->slots[i].event < 0) {
+		if (p->slots[i].id == id && p->slots[i].event < 0) {
 			*ret_slot = i;
 			return true;
 		}
@@ -737,12 +739,12 @@ void predicate_set_explain(const struct predicate_set *set, uint32_t index, stru
 	for (uint32_t k = 0; k < 2; k++)
 		for (uint32_t i = 0; i < set->clauses[index][k].n; i++) {
 			const struct atom *a = set->clauses[index][k].atoms[i];
+			field_id id = set->program->slots[a->slot].id;
 
 			buf_printf(out, "%s%s %s \"%.*s\"",
 				   i   ? " or "
 				   : k ? "; and "
 				       : "",
-				   field_name(set->program->slots[a->slot].id), words[a->where], (int)a->text.n,
-				   a->text.p);
+				   id ? field_name(id) : "any field", words[a->where], (int)a->text.n, a->text.p);
 		}
 }

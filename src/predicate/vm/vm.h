@@ -25,7 +25,7 @@ enum {
 
 /* A field, loaded once an event. */
 struct vm_slot {
-	field_id id;
+	field_id id; /* FIELD_NONE: IR_VALUES */
 	int32_t event;
 };
 
