@@ -26,7 +26,8 @@ enum {
 enum explain { EXPLAIN_NO, EXPLAIN_TEXT, EXPLAIN_DOT };
 static const char *const explain_names[] = { "no", "text", "dot", NULL };
 static const char *const dialect_names[] = {
-	[RULE_ELASTIC] = "elastic", [RULE_ENDGAME] = "endgame", [RULE_ENDPOINT] = "endpoint", NULL
+	[RULE_ELASTIC] = "elastic", [RULE_ENDGAME] = "endgame",     [RULE_ENDPOINT] = "endpoint",
+	[RULE_SIGMA] = "sigma",     [RULE_SIGMA_SQL] = "sigma-sql", NULL
 };
 
 struct query_options_cli {
@@ -43,16 +44,18 @@ static const struct verb_option options[] = {
 			 COMPLETE_FILE),
 	ROW(format, "format", 0, "FORMAT", OPT_ENUM, "table",
 	    "lines for people, one JSON object for all, or one a match", .names = found_format_names),
-	VERB_OPTION_FULL(query_options_cli, schema, "schema", 's', "NAME|FILE", OPT_STR, "",
-			 "what fields mean: ecs, endgame, none, or a YAML or JSON file that says it (default: ecs, and "
-			 "endgame for that dialect)",
-			 COMPLETE_FILE),
+	VERB_OPTION_FULL(
+		query_options_cli, schema, "schema", 's', "NAME|FILE", OPT_STR, "",
+		"what fields mean: ecs, endgame, sigma, none, or a YAML or JSON file that says it (default: ecs, and "
+		"endgame for that dialect)",
+		COMPLETE_FILE),
 	ROW(category, "category", 0, "FIELD", OPT_STR, "",
 	    "the field with the event's category, instead of the schema's"),
 	ROW(timestamp, "timestamp", 0, "FIELD", OPT_STR, "",
 	    "the field with the event's time; none: the order of the input counts"),
 	ROW(tiebreaker, "tiebreaker", 0, "FIELD", OPT_STR, "", "the field that orders events of the same time"),
-	ROW(dialect, "dialect", 0, "NAME", OPT_ENUM, "elastic", "the language as which EQL is read",
+	ROW(dialect, "dialect", 0, "NAME", OPT_ENUM, "elastic",
+	    "the language of the query: a kind of EQL, or sigma or sigma-sql: the YAML of a rule",
 	    .names = dialect_names),
 	{ .value = { .name = "case-sensitive",
 		     .type = OPT_BOOL,
@@ -119,7 +122,7 @@ static enum exit_code take_schema(struct asking *a)
 	if (!report.n) {
 		if (r == -ENOENT && !strchr(name, '/') && !strchr(name, '.'))
 			return cli_misused(a->cli, &verb_query,
-					   "--schema: \"%s\" is neither ecs, endgame, none nor a file", name);
+					   "--schema: \"%s\" is neither ecs, endgame, sigma, none nor a file", name);
 		return failed(a->cli);
 	}
 	config_report_write(&report, true, &out);

@@ -10,9 +10,8 @@ static const char *const kind_names[] = {
 };
 
 static const char *const dialect_names[] = {
-	[RULE_ELASTIC] = "elastic",
-	[RULE_ENDGAME] = "endgame",
-	[RULE_ENDPOINT] = "endpoint",
+	[RULE_ELASTIC] = "elastic", [RULE_ENDGAME] = "endgame",     [RULE_ENDPOINT] = "endpoint",
+	[RULE_SIGMA] = "sigma",     [RULE_SIGMA_SQL] = "sigma-sql",
 };
 
 static bool is_first_use(const struct query *q, uint32_t at)
@@ -29,6 +28,8 @@ static void fields(const struct query *q, struct buf *out)
 	for (uint32_t i = 1; i < q->n_nodes; i++) {
 		const struct ir_node *n = &q->node[i];
 
+		if (n->op == IR_VALUES)
+			buf_str(out, "  any field\n");
 		if (n->op == IR_FIELD && is_first_use(q, i))
 			buf_printf(out, "  %-40.*s %s%s\n", (int)n->field.len, n->field.name,
 				   rule_type_name((enum rule_type)n->type), n->flags & IR_OPTIONAL ? ", optional" : "");

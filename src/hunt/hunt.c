@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "base/ip.h"
 #include "hunt/literal.h"
+#include "rule/sigma.h"
 
 enum {
 	PROGRESS_EVERY = 4096, /* lines that were read */
@@ -229,8 +230,19 @@ static int compile(const struct hunt *h, struct one *one)
 		.timestamp_field = g->schema->timestamp,
 		.case_sensitive = g->case_sensitive,
 	};
+	const struct sigma_options sigma = { .names = g->schema->sigma ? SIGMA_OWN : SIGMA_ECS,
+					     .sql = g->dialect == RULE_SIGMA_SQL,
+					     .schema = &schema };
+	struct sigma_problem problem = { 0 };
 	struct query *q = NULL;
-	int r = query_compile(one->text, one->len, &options, &one->wrong, &q);
+	int r;
+
+	if (g->dialect >= RULE_SIGMA) {
+		r = sigma_compile_text(one->text, one->len, &sigma, &problem, &q);
+		one->wrong = problem.diag;
+	} else {
+		r = query_compile(one->text, one->len, &options, &one->wrong, &q);
+	}
 
 	query_free(one->query);
 	one->query = q;
@@ -682,12 +694,24 @@ static bool find_needles(struct hunt *h)
 	return h->needles.n && literal_disguises(&h->needles);
 }
 
+/* Keywords are looked for in all fields, also in those that no query names. */
+static bool asks_for_all_values(const struct query *q)
+{
+	for (uint32_t i = 1; i < q->n_nodes; i++)
+		if (q->node[i].op == IR_VALUES)
+			return true;
+	return false;
+}
+
 int hunt_prepare(struct hunt *h)
 {
 	int r = h->prepared ? 0 : learn_optional(h);
 
 	if (r < 0 || h->prepared)
 		return r;
+	for (size_t i = 0; i < h->n; i++)
+		if (!h->ones[i].is_wrong && asks_for_all_values(h->ones[i].query))
+			h->je.known_only = false;
 	for (size_t i = 0; r == 0 && i < h->n_groups; i++)
 		r = prepare_group(h, h->groups[i]);
 	h->use_needles = r == 0 && find_needles(h);

@@ -14,7 +14,7 @@ const char *const time_unit_names[] = {
 	[TIME_AUTO] = "auto",         [TIME_S] = "s", [TIME_MS] = "ms", [TIME_US] = "us", [TIME_NS] = "ns",
 	[TIME_FILETIME] = "filetime", NULL,
 };
-const char *const schema_names[] = { "ecs", "endgame", "none", NULL };
+const char *const schema_names[] = { "ecs", "endgame", "sigma", "none", NULL };
 
 /* ---- dates ------------------------------------------------------------------------------------ */
 
@@ -245,6 +245,7 @@ struct schema *schema_copy(const struct schema *s)
 	copy->unit = s->unit;
 	copy->all_known = s->all_known;
 	copy->strict = s->strict;
+	copy->sigma = s->sigma;
 	for (size_t i = 0; i < s->n_fields; i++) {
 		struct schema_field *f = field_add(copy, s->fields[i].name);
 
@@ -273,7 +274,8 @@ bool schema_equal(const struct schema *a, const struct schema *b)
 {
 	if (!same_text(a->category, b->category) || !same_text(a->timestamp, b->timestamp) ||
 	    !same_text(a->tiebreaker, b->tiebreaker) || !same_text(a->no_category, b->no_category) ||
-	    a->unit != b->unit || a->all_known != b->all_known || a->strict != b->strict || a->n_fields != b->n_fields)
+	    a->unit != b->unit || a->all_known != b->all_known || a->strict != b->strict || a->sigma != b->sigma ||
+	    a->n_fields != b->n_fields)
 		return false;
 	for (size_t i = 0; i < a->n_fields; i++)
 		if (strcmp(a->fields[i].name, b->fields[i].name) != 0 || a->fields[i].type != b->fields[i].type ||
@@ -350,6 +352,14 @@ static int make_endgame(struct schema *s)
 	return r < 0 ? r : set_text(&s->no_category, "generic");
 }
 
+/* Events of programs that name their fields as Sigma's taxonomy does. */
+static int make_sigma(struct schema *s)
+{
+	s->all_known = true;
+	s->sigma = true;
+	return set_text(&s->timestamp, "@timestamp");
+}
+
 int schema_named(const char *name, struct schema **ret_schema)
 {
 	AUTO(schema) s = calloc(1, sizeof(*s));
@@ -361,8 +371,10 @@ int schema_named(const char *name, struct schema **ret_schema)
 		r = make_ecs(s);
 	else if (!strcmp(name, "endgame"))
 		r = make_endgame(s);
+	else if (!strcmp(name, "sigma"))
+		r = make_sigma(s);
 	else if (strcmp(name, "none") != 0)
-		r = err_new(-ENOENT, "there is no schema \"%s\"; built in are ecs, endgame and none", name);
+		r = err_new(-ENOENT, "there is no schema \"%s\"; built in are ecs, endgame, sigma and none", name);
 	if (r < 0)
 		return r;
 	*ret_schema = take(s);
@@ -559,6 +571,8 @@ static void take_key(const struct file *f, const struct yaml_node *v)
 		take_unit(f, v, &s->unit);
 	else if (!strcmp(key, "strict"))
 		take_bool(f, v, &s->strict);
+	else if (!strcmp(key, "sigma"))
+		take_bool(f, v, &s->sigma);
 	else if (!strcmp(key, "all_known"))
 		take_bool(f, v, &s->all_known);
 	else if (!strcmp(key, "fields") || !strcmp(key, "types"))
@@ -569,7 +583,7 @@ static void take_key(const struct file *f, const struct yaml_node *v)
 		problem(f, v->key,
 			"no \"%s\" is known here; known are category, timestamp, tiebreaker, unit, fields, "
 			"null_values, "
-			"default_category, strict and all_known",
+			"default_category, strict, sigma and all_known",
 			key);
 }
 

@@ -3,7 +3,7 @@
  * schema - what the fields of foreign events mean: which one is the category, the time and the
  * tiebreaker, which hold dates, addresses, versions, numbers, and what an explicit null stands for.
  *
- * Two are built in, `ecs` and `endgame`, and `none` knows nothing; others are read from small YAML or JSON
+ * Three are built in, `ecs`, `endgame` and `sigma`, and `none` knows nothing; others are read from small YAML or JSON
  * files, see docs/hunting.md. As in an index that learns its fields from what comes, a field is known when
  * the schema names it or the input has it; ecs takes every name for a known one.
  *
@@ -42,6 +42,7 @@ struct schema {
 	enum time_unit unit;
 	bool all_known; /* every name is one of a field */
 	bool strict;    /* a field that is not in it is an error */
+	bool sigma;     /* fields have the names that Sigma rules have: Image, CommandLine */
 	struct schema_field *fields;
 	size_t n_fields;
 };

@@ -24,6 +24,12 @@ enum sigma_names {
 
 struct sigma_options {
 	enum sigma_names names;
+	/*
+	 * As databases read rules that were made SQL: a text is equal only in the same case, but for those with a wildcard
+	 * of Sigma or SQL (* ? % _) in them; and what is said of a missing field is neither true nor false, also behind
+	 * `not`. The specification says otherwise.
+	 */
+	bool sql;
 	const struct rule_schema *schema; /* types of fields; NULL: nothing is known of them */
 	/* The rule of that name or id, for correlations; NULL, or a result of NULL: there is none. */
 	const struct yaml_node *(*find)(void *ctx, const char *name);
