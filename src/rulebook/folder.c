@@ -31,10 +31,8 @@ static const struct {
 	const char *ending;
 	reader_fn *read;
 } readers[] = {
-	{ ".yml", own_read },
-	{ ".yaml", own_read },
-	{ ".json", own_read },
-	{ ".ndjson", lines_read },
+	{ ".yml", own_read },      { ".yaml", own_read },     { ".json", own_read },
+	{ ".ndjson", lines_read }, { ".toml", elastic_read },
 };
 
 static reader_fn *reader_of(const char *name)

@@ -69,4 +69,4 @@ void attack_set_technique(struct maker *m, struct book_attack *a, const char *id
 /* Each reads m->text. */
 void own_read(struct maker *m);
 void lines_read(struct maker *m);
-
+void elastic_read(struct maker *m);
