@@ -30,6 +30,7 @@ void predicate_scratch_free(struct predicate_scratch *s)
 	free(s->stack);
 	free(s->list);
 	free(s->chosen);
+	gate_cache_free(s->gates);
 	arena_free(&s->arena);
 	free(s);
 }
@@ -169,13 +170,30 @@ static bool same_text(struct str a, struct str b, bool fold)
 {
 	if (a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n)))
 		return true;
-	return fold && fold_equal(a.p, a.n, b.p, b.n);
+	if (!fold || !a.n || !b.n)
+		return false;
+	/* Most texts differ in their first letter. */
+	if ((unsigned char)(*a.p | *b.p) < 0x80 && fold_code((unsigned char)*a.p) != fold_code((unsigned char)*b.p))
+		return false;
+	return fold_equal(a.p, a.n, b.p, b.n);
+}
+
+/* False: none of them begins as the text does. What is not ASCII may fold to ASCII. */
+static bool may_begin(const struct vm_texts *t, struct str s, bool fold)
+{
+	unsigned char c = s.n ? (unsigned char)*s.p : 0;
+
+	if (!s.n || (fold && c >= 0x80))
+		return true;
+	if (fold)
+		c = (unsigned char)fold_code(c);
+	return t->first[c / 64] >> (c % 64) & 1;
 }
 
 static bool in_texts(const struct vm_texts *t, struct str s, bool fold)
 {
 	/* A folded letter may take three times the bytes. */
-	if (s.n > (fold ? 3 * t->longest : t->longest))
+	if (s.n > (fold ? 3 * t->longest : t->longest) || !may_begin(t, s, fold))
 		return false;
 	if (!t->mask) {
 		for (uint32_t i = 0; i < t->n; i++)
@@ -296,15 +314,12 @@ static inline enum truth leaf_test(const struct program *p, uint32_t index, stru
 
 /* ---- code ------------------------------------------------------------------------------------------------ */
 
-enum truth program_test(const struct program *p, uint32_t index, struct predicate_scratch *s)
+enum truth vm_run_code(const struct program *p, const struct vm_instr *code, uint32_t at, struct predicate_scratch *s)
 {
-	const struct vm_instr *i;
 	uint8_t reg[VM_DEPTH_MAX + 2];
 	uint32_t acc = TRUTH_NULL;
 
-	if (index >= p->n_entries || s->program != p)
-		return TRUTH_NULL;
-	for (i = p->code + p->entries[index].code;; i++) {
+	for (const struct vm_instr *i = code + at;; i++) {
 		switch (i->op) {
 		case VM_LEAF:
 			acc = leaf_test(p, i->arg, s);
@@ -320,23 +335,34 @@ enum truth program_test(const struct program *p, uint32_t index, struct predicat
 			break;
 		case VM_AND:
 			if (acc == TRUTH_FALSE)
-				i = p->code + i->target - 1;
+				i = code + i->target - 1;
 			else if (acc == TRUTH_NULL)
 				reg[i->reg] = TRUTH_NULL;
 			break;
 		case VM_OR:
 			if (acc == TRUTH_TRUE)
-				i = p->code + i->target - 1;
+				i = code + i->target - 1;
 			else if (acc == TRUTH_NULL)
 				reg[i->reg] = TRUTH_NULL;
 			break;
 		case VM_END:
 			acc = reg[i->reg];
 			break;
+		case VM_MUST:
+			if (acc != TRUTH_TRUE)
+				return acc;
+			break;
 		default:
 			return acc;
 		}
 	}
+}
+
+enum truth program_test(const struct program *p, uint32_t index, struct predicate_scratch *s)
+{
+	if (index >= p->n_entries || s->program != p)
+		return TRUTH_NULL;
+	return vm_run_code(p, p->code, p->entries[index].code, s);
 }
 
 void program_value(const struct program *p, uint32_t index, struct predicate_scratch *s, struct value *ret_value)

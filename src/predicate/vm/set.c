@@ -7,6 +7,9 @@
  * its cheapest clause: few atoms, that few other conditions ask for, of which a text tells quickly whether it
  * has them. Where a second clause rules much out too, one atom of each must be there. Atoms are looked for without
  * case, so they may say yes too often, never too rarely.
+ *
+ * The few fields that nearly all conditions ask for (gate.h) are no part of that: they say first which conditions
+ * are possible at all.
  */
 #include <string.h>
 #include "base/err.h"
@@ -14,8 +17,9 @@
 #include "base/map.h"
 #include "match/fold.h"
 #include "match/multi.h"
+#include "predicate/functions.h"
 #include "predicate/set.h"
-#include "predicate/vm/vm.h"
+#include "predicate/vm/gate.h"
 
 enum {
 	ATOMS_MAX = 1 << 20,
@@ -36,14 +40,33 @@ struct atom {
 	uint32_t uses;    /* conditions that have it somewhere */
 	uint32_t last;    /* condition that was counted last, plus 1 */
 	uint32_t n_posts; /* conditions that are filed here */
-	uint32_t *posts;  /* condition << 1 | which of its clauses */
-	uint32_t index;   /* among those of its field */
+	struct post *posts;
+	uint32_t index; /* among those of its field */
+};
+
+/*
+ * Most leaves that atoms are of say no more than the atom does: where it is found they need not be run.
+ * 0: not so; else (leaf + 1) << 1 | SURE_PLAIN: only of texts without capital letters.
+ */
+typedef uint32_t sure_leaf;
+enum { SURE_PLAIN = 1, SURE_TEXT = 2 };
+
+struct post {
+	uint32_t clause; /* condition << 1 | which of its clauses */
+	sure_leaf sure;
 };
 
 struct clause {
 	struct atom **atoms;
+	sure_leaf *sure;
 	uint32_t n;
 	uint64_t cost; /* COST_NONE: there is no clause */
+};
+
+/* What is looked at of an atom, in one piece. */
+struct filed {
+	uint32_t n_text, n_posts;
+	struct post posts[]; /* then the text */
 };
 
 /* What is looked up of one field. */
@@ -51,11 +74,17 @@ struct index_field {
 	uint32_t slot;
 	uint32_t n;
 	struct atom **atoms; /* all */
-	uint32_t *exact;     /* hash table of whole texts: index + 1 */
+	struct exact {
+		uint32_t tag;   /* of the hash */
+		uint32_t index; /* + 1 */
+	} *exact;               /* hash table of whole texts */
 	uint32_t mask;
-	size_t longest;      /* whole text */
-	struct multi *multi; /* the others; NULL: none */
-	struct atom **parts; /* of multi's literals */
+	struct filed **filed; /* of each atom */
+	uint32_t *other;      /* whole texts that a number, an address, or true and false may be equal to */
+	uint32_t n_other;
+	size_t longest;       /* whole text */
+	struct multi *multi;  /* the others; NULL: none */
+	struct filed **parts; /* of multi's literals */
 };
 
 struct predicate_set {
@@ -67,6 +96,9 @@ struct predicate_set {
 	struct clause (
 		*clauses)[2]; /* of each condition; the first has COST_NONE: always run; the second: one is enough */
 	uint8_t *needs;       /* of each: bits of the clauses that must be hit */
+	uint64_t *asked;      /* of each field: the conditions that have atoms there */
+	struct gate gate;
+	struct gate_set gated;
 	size_t bytes;
 };
 
@@ -202,19 +234,59 @@ static struct clause no_clause(void)
 
 static struct clause clause_new(struct analysis *an, uint32_t n)
 {
-	struct clause c = { .atoms = arena_alloc(&an->set->arena, (n ? n : 1) * sizeof(struct atom *)) };
+	struct clause c = {
+		.atoms = arena_alloc(&an->set->arena, (n ? n : 1) * sizeof(struct atom *)),
+		.sure = arena_alloc(&an->set->arena, (n ? n : 1) * sizeof(sure_leaf)),
+	};
 
-	if (!c.atoms)
-		an->no_memory = true;
-	return c.atoms ? c : no_clause();
+	if (c.atoms && c.sure)
+		return c;
+	an->no_memory = true;
+	return no_clause();
 }
 
-static void clause_add(const struct analysis *an, struct clause *c, struct atom *a)
+/* Has it no letters that fold to others? */
+static bool is_plain(struct str s)
+{
+	const char *p = s.p, *end = s.p + s.n;
+
+	/* As in fold_text(). */
+	for (uint64_t w; end - p >= 8; p += 8) {
+		memcpy(&w, p, 8);
+		if ((w | ((w + 0x3f3f3f3f3f3f3f3fULL) & ~(w + 0x2525252525252525ULL))) & 0x8080808080808080ULL)
+			return false;
+	}
+	for (; p < end; p++)
+		if ((unsigned char)*p >= 0x80 || (unsigned)(*p - 'A') < 26)
+			return false;
+	return true;
+}
+
+/* The leaf of the condition that stands for a node. */
+static sure_leaf sure_of(const struct analysis *an, const struct query *q, ir_ref ref, struct str literal)
+{
+	struct program *p = an->set->program;
+
+	for (const struct vm_instr *i = p->code + p->entries[an->condition].code; i->op != VM_RETURN; i++) {
+		struct vm_leaf *leaf = &p->leaves[i->arg];
+
+		if (i->op != VM_LEAF || !leaf->ref || !leaf->any || !ir_same(leaf->q, leaf->ref, q, ref))
+			continue;
+		if (!leaf->fold && !is_plain(literal))
+			return 0;
+		leaf->shared = true;
+		return (i->arg + 1) << 1 | (leaf->fold ? 0 : SURE_PLAIN);
+	}
+	return 0;
+}
+
+static void clause_add(const struct analysis *an, struct clause *c, struct atom *a, sure_leaf sure)
 {
 	if (!a) {
 		c->cost = COST_NONE;
 		return;
 	}
+	c->sure[c->n] = sure;
 	c->atoms[c->n++] = a;
 	c->cost += cost_of(an, a);
 }
@@ -231,6 +303,12 @@ static bool slot_of(const struct program *p, const struct ir_node *n, uint32_t *
 			return true;
 		}
 	return false;
+}
+
+/* The gate answers for its own fields. */
+static bool slot_to_look_at(const struct analysis *an, const struct ir_node *n, uint32_t *ret_slot)
+{
+	return slot_of(an->set->program, n, ret_slot) && !gate_has(&an->set->gate, *ret_slot);
 }
 
 /* Whole characters of a part of a text, from its start or up to its end. */
@@ -250,15 +328,19 @@ static struct str shorten(struct str s, bool keep_end)
 	return (struct str) { s.p, n };
 }
 
-/* The best literal of a wildcard: the longest; of equal ones the first, which most often stands at the beginning. */
-static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct str s, unsigned flags)
+/*
+ * The best literal of a wildcard: the longest; of equal ones the first, which most often stands at the beginning.
+ * *ret_all: there is nothing else in it.
+ */
+static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct str s, unsigned flags, bool *ret_all)
 {
 	enum multi_where where = MULTI_WHOLE;
 	struct str best = { 0 };
 	char text[1024];
-	size_t n = 0, best_n = 0;
+	size_t n = 0, best_n = 0, literals = 0;
 	bool first = true;
 
+	*ret_all = false;
 	if (s.n >= sizeof(text))
 		return NULL;
 	for (size_t i = 0; i <= s.n; i++) {
@@ -272,6 +354,7 @@ static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct 
 			text[n++] = s.p[i];
 			continue;
 		}
+		literals += n || (first && end) || (!end && s.p[i] == '?');
 		if (n > best_n || (first && end)) {
 			enum multi_where at = (first ? MULTI_BEGIN : 0) | (end ? MULTI_END : 0);
 
@@ -286,11 +369,88 @@ static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct 
 		return NULL;
 	if (where != MULTI_WHOLE)
 		best = shorten(best, where == MULTI_END);
+	*ret_all = literals == 1 && best.n == best_n;
 	return best.n || where == MULTI_WHOLE ? atom_of(an, slot, where, best) : NULL;
 }
 
-static struct clause clause_of_kids(struct analysis *an, const struct query *q, const struct ir_node *n, uint32_t slot)
+/* Behind a class, a group or a text in quotes, of which one byte was read; the end of the pattern: it never ends. */
+static size_t skip_to(struct str s, size_t i, char open, char close)
 {
+	for (size_t depth = 1; i < s.n; i++) {
+		if (s.p[i] == '\\')
+			i++;
+		else if (s.p[i] == close && --depth == 0)
+			return i + 1;
+		else if (s.p[i] == open)
+			depth++;
+		else if (s.p[i] == '[' && open == '(')
+			i = skip_to(s, i + 1, 0, ']') - 1;
+	}
+	return s.n;
+}
+
+/*
+ * The longest run of letters that every text must have which fits a regular expression: only what stands in no
+ * group and no class, where nothing is said but one thing after the other. Of what is not plainly so: none.
+ */
+static struct atom *atom_of_regex(struct analysis *an, uint32_t slot, struct str s, unsigned flags)
+{
+	enum multi_where where = MULTI_ANYWHERE;
+	size_t n = 0, best_n = 0, i = 0;
+	char text[256], best[256];
+	bool first = true;
+
+	if (s.n >= sizeof(text))
+		return NULL;
+	while (i <= s.n) {
+		char c = i < s.n ? s.p[i] : '.', more;
+		bool is_letter = c == '/' || c == '-' || c == '_' || c == ' ' || c == ':' || c == '=' || c == ',' ||
+				 (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+		if (c == '\\' && i + 1 < s.n && memchr("./-+*?()[]{}|", s.p[i + 1], 13)) {
+			c = s.p[++i];
+			is_letter = true;
+		}
+		i++;
+		more = i < s.n ? s.p[i] : 0;
+		/* What may be missing, or be there often: a run ends before it. */
+		if (is_letter && (!more || !memchr("?*+{", more, 4))) {
+			text[n++] = c;
+			continue;
+		}
+		if (!is_letter && !memchr(".([?*+{}", c, 8) && c != '\\')
+			return NULL;
+		if (n > best_n) {
+			memcpy(best, text, n);
+			best_n = n;
+			where = first && !(flags & IR_SEARCH) ? MULTI_BEGIN : MULTI_ANYWHERE;
+		}
+		first = false;
+		n = 0;
+		if (c == '\\' && !is_letter)
+			i++;
+		else if (!is_letter && (c == '(' || c == '['))
+			i = skip_to(s, i, c == '(' ? c : 0, c == '(' ? ')' : ']');
+		else if (!is_letter && c == '{')
+			i = skip_to(s, i, 0, '}');
+	}
+	if (best_n < 2)
+		return NULL;
+	return atom_of(an, slot, where, shorten((struct str) { best, best_n }, false));
+}
+
+static struct atom *atom_of_kid(struct analysis *an, const struct ir_node *n, uint32_t slot, struct str s,
+				bool *ret_all)
+{
+	*ret_all = n->op != IR_REGEX;
+	if (n->op == IR_REGEX)
+		return n->flags & IR_PERL ? NULL : atom_of_regex(an, slot, s, n->flags);
+	return n->op == IR_LIKE ? atom_of_wildcard(an, slot, s, n->flags, ret_all) : atom_of(an, slot, MULTI_WHOLE, s);
+}
+
+static struct clause clause_of_kids(struct analysis *an, const struct query *q, ir_ref ref, uint32_t slot)
+{
+	const struct ir_node *n = ir_at(q, ref);
 	struct clause c;
 
 	if (n->n > CLAUSE_MAX)
@@ -298,30 +458,35 @@ static struct clause clause_of_kids(struct analysis *an, const struct query *q, 
 	c = clause_new(an, n->n);
 	for (uint32_t i = 1; i < n->n && c.cost != COST_NONE; i++) {
 		const struct ir_node *k = ir_at(q, n->kid[i]);
+		struct atom *a;
+		bool all;
 
 		if (k->op != IR_STR)
 			return no_clause();
-		clause_add(an, &c,
-			   n->op == IR_LIKE ? atom_of_wildcard(an, slot, k->str, n->flags)
-					    : atom_of(an, slot, MULTI_WHOLE, k->str));
+		a = atom_of_kid(an, n, slot, k->str, &all);
+		clause_add(an, &c, a, all ? sure_of(an, q, ref, k->str) : 0);
 	}
 	return c;
 }
 
-static struct clause clause_of_call(struct analysis *an, const struct query *q, const struct ir_node *n, uint32_t slot)
+static struct clause clause_of_call(struct analysis *an, const struct query *q, ir_ref ref, uint32_t slot)
 {
+	const struct ir_node *n = ir_at(q, ref);
 	enum multi_where where = n->fn == IR_STARTS_WITH ? MULTI_BEGIN
 				 : n->fn == IR_ENDS_WITH ? MULTI_END
 							 : MULTI_ANYWHERE;
 	const struct ir_node *part = n->n == 2 ? ir_at(q, n->kid[1]) : NULL;
+	struct str literal;
 	struct clause c;
 
 	if ((n->fn != IR_STARTS_WITH && n->fn != IR_ENDS_WITH && n->fn != IR_STRING_CONTAINS) || !part ||
 	    part->op != IR_STR || !part->str.n)
 		return no_clause();
+	literal = shorten(part->str, where == MULTI_END);
 	c = clause_new(an, 1);
 	if (c.cost != COST_NONE)
-		clause_add(an, &c, atom_of(an, slot, where, shorten(part->str, where == MULTI_END)));
+		clause_add(an, &c, atom_of(an, slot, where, literal),
+			   literal.n == part->str.n ? sure_of(an, q, ref, literal) : 0);
 	return c;
 }
 
@@ -364,6 +529,7 @@ static struct clause clause_of_or(struct analysis *an, const struct query *q, co
 	all = clause_new(an, (uint32_t)atoms);
 	for (uint32_t i = 0; i < n->n && all.cost != COST_NONE; i++) {
 		memcpy(all.atoms + all.n, kids[i].atoms, kids[i].n * sizeof(struct atom *));
+		memcpy(all.sure + all.n, kids[i].sure, kids[i].n * sizeof(sure_leaf));
 		all.n += kids[i].n;
 		all.cost += kids[i].cost;
 	}
@@ -383,13 +549,14 @@ static struct clause clause_of(struct analysis *an, const struct query *q, ir_re
 	case IR_EQ:
 	case IR_IN:
 	case IR_LIKE:
-		if (n->as != RULE_UNKNOWN || !slot_of(an->set->program, ir_at(q, n->kid[0]), &slot))
+	case IR_REGEX:
+		if (n->as != RULE_UNKNOWN || !slot_to_look_at(an, ir_at(q, n->kid[0]), &slot))
 			return no_clause();
-		return clause_of_kids(an, q, n, slot);
+		return clause_of_kids(an, q, ref, slot);
 	case IR_CALL:
-		if (!n->n || !slot_of(an->set->program, ir_at(q, n->kid[0]), &slot))
+		if (!n->n || !slot_to_look_at(an, ir_at(q, n->kid[0]), &slot))
 			return no_clause();
-		return clause_of_call(an, q, n, slot);
+		return clause_of_call(an, q, ref, slot);
 	default:
 		return no_clause();
 	}
@@ -427,11 +594,12 @@ static void clauses_of_entry(struct analysis *an, const struct vm_entry *e, stru
 
 	best[0] = best[1] = no_clause();
 	best_of(an, e->q, e->ref, best);
-	if (e->category && slot_of(an->set->program, &field, &slot)) {
+	if (e->category && slot_to_look_at(an, &field, &slot)) {
 		of_category = clause_new(an, 1);
 		if (of_category.cost != COST_NONE)
 			clause_add(an, &of_category,
-				   atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }));
+				   atom_of(an, slot, MULTI_WHOLE, (struct str) { e->category, strlen(e->category) }),
+				   0);
 		keep_best(best, of_category);
 	}
 	/* A second one that is nearly always hit is not worth the looking. */
@@ -478,8 +646,7 @@ static int file_conditions(struct predicate_set *set)
 		struct index_field *field = &set->fields[f];
 
 		field->atoms = arena_zeroed(&set->arena, field->n, sizeof(struct atom *));
-		field->parts = arena_zeroed(&set->arena, field->n, sizeof(struct atom *));
-		if (!field->atoms || !field->parts)
+		if (!field->atoms)
 			return out_of_memory();
 	}
 	for (uint32_t i = 0; i < 2 * p->n_entries; i++)
@@ -493,9 +660,40 @@ static int file_conditions(struct predicate_set *set)
 				a->n_posts = 0;
 				field_of(set, a->slot)->atoms[a->index] = a;
 			}
-			a->posts[a->n_posts++] = i;
+			a->posts[a->n_posts++] = (struct post) { i, set->clauses[i / 2][i % 2].sure[k] };
 		}
 	return 0;
+}
+
+/* Texts are compared with numbers as numbers, with addresses as those. */
+static bool may_be_other(struct str s)
+{
+	struct value v = { .type = VALUE_STR, .s = s };
+	uint8_t address[16];
+
+	for (size_t i = 0; i < s.n; i++)
+		if (s.p[i] >= '0' && s.p[i] <= '9')
+			return true;
+	return value_address(&v, address) || (s.n == 4 && !memcmp(s.p, "true", 4)) ||
+	       (s.n == 5 && !memcmp(s.p, "false", 5));
+}
+
+static struct filed *file(struct arena *arena, const struct atom *a)
+{
+	size_t posts = a->n_posts * sizeof(*a->posts);
+	struct filed *f = arena_alloc(arena, sizeof(*f) + posts + a->text.n);
+
+	if (!f)
+		return NULL;
+	*f = (struct filed) { (uint32_t)a->text.n, a->n_posts };
+	memcpy(f->posts, a->posts, posts);
+	memcpy((char *)(f->posts + a->n_posts), a->text.p, a->text.n);
+	return f;
+}
+
+static uint32_t tag_of(uint64_t hash)
+{
+	return (uint32_t)(hash >> 32);
 }
 
 static int index_field(struct predicate_set *set, struct index_field *f)
@@ -504,28 +702,34 @@ static int index_field(struct predicate_set *set, struct index_field *f)
 	uint32_t n_exact = 0, n_parts = 0, size = 16;
 	int r;
 
-	if (!literals)
-		return out_of_memory();
 	for (uint32_t i = 0; i < f->n; i++)
 		n_exact += f->atoms[i]->where == MULTI_WHOLE;
 	while (size < 2 * n_exact)
 		size *= 2;
 	f->exact = n_exact ? arena_zeroed(&set->arena, size, sizeof(*f->exact)) : NULL;
 	f->mask = size - 1;
-	if (n_exact && !f->exact)
+	f->other = arena_zeroed(&set->arena, n_exact + 1, sizeof(*f->other));
+	f->filed = arena_zeroed(&set->arena, f->n, sizeof(struct filed *));
+	f->parts = arena_zeroed(&set->arena, f->n, sizeof(struct filed *));
+	if (!literals || (n_exact && !f->exact) || !f->other || !f->filed || !f->parts)
 		return out_of_memory();
 	for (uint32_t i = 0; i < f->n; i++) {
 		struct atom *a = f->atoms[i];
 		uint32_t at = (uint32_t)a->hash & f->mask;
 
+		f->filed[i] = file(&set->arena, a);
+		if (!f->filed[i])
+			return out_of_memory();
 		if (a->where != MULTI_WHOLE) {
-			f->parts[n_parts] = a;
+			f->parts[n_parts] = f->filed[i];
 			literals[n_parts++] = (struct multi_literal) { a->text, a->where };
 			continue;
 		}
-		while (f->exact[at])
+		while (f->exact[at].index)
 			at = (at + 1) & f->mask;
-		f->exact[at] = i + 1;
+		f->exact[at] = (struct exact) { tag_of(a->hash), i + 1 };
+		if (may_be_other(a->text))
+			f->other[f->n_other++] = i;
 		f->longest = a->text.n > f->longest ? a->text.n : f->longest;
 	}
 	if (!n_parts)
@@ -534,6 +738,34 @@ static int index_field(struct predicate_set *set, struct index_field *f)
 	if (r == 0)
 		set->bytes += multi_size(f->multi);
 	return r;
+}
+
+static int open_gate(struct predicate_set *set)
+{
+	uint32_t words = set->gate.words;
+
+	if (!set->gate.n_fields)
+		return 0;
+	set->asked = arena_zeroed(&set->arena, (size_t)set->n_fields * words + 1, sizeof(*set->asked));
+	if (!set->asked)
+		return out_of_memory();
+	for (uint32_t f = 0; f < set->n_fields; f++)
+		for (uint32_t i = 0; i < set->fields[f].n; i++)
+			for (uint32_t k = 0; k < set->fields[f].atoms[i]->n_posts; k++) {
+				uint32_t condition = set->fields[f].atoms[i]->posts[k].clause >> 1;
+
+				set->asked[(size_t)f * words + condition / 64] |= 1ULL << (condition % 64);
+			}
+	set->gated = (struct gate_set) {
+		.program = set->program,
+		.gate = &set->gate,
+		.always = set->always,
+		.n_always = set->n_always,
+		.asked = set->asked,
+		.n_index = set->n_fields,
+	};
+	gate_measure(&set->gate, &set->gated);
+	return 0;
 }
 
 static int make_index(struct predicate_set *set)
@@ -562,7 +794,7 @@ static int make_index(struct predicate_set *set)
 	r = file_conditions(set);
 	for (uint32_t i = 0; r == 0 && i < set->n_fields; i++)
 		r = index_field(set, &set->fields[i]);
-	return r;
+	return r < 0 ? r : open_gate(set);
 }
 
 int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **ret_set)
@@ -574,6 +806,8 @@ int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **
 		return out_of_memory();
 	arena_init(&set->arena, INDEX_ARENA_MAX);
 	r = program_build(b->b, &set->program);
+	if (r == 0)
+		r = gate_build(set->program, &set->arena, &set->gate);
 	if (r == 0)
 		r = make_index(set);
 	if (r < 0)
@@ -588,27 +822,39 @@ struct choosing {
 	const struct predicate_set *set;
 	struct predicate_scratch *s;
 	const struct index_field *field;
+	const struct gate_known *known; /* NULL: all are possible */
+	unsigned sure;                  /* what the text that is looked at allows: SURE_TEXT, SURE_PLAIN */
 	uint32_t n;
 };
 
 /* An atom of a clause was hit. With the last clause that was missing the condition is put on the list. */
-static void choose(struct choosing *c, uint32_t post)
+static void choose(struct choosing *c, struct post post)
 {
 	struct predicate_scratch *s = c->s;
-	uint32_t condition = post >> 1, was = s->chosen[condition], now;
+	uint32_t condition = post.clause >> 1, was, now;
 
+	if (c->known && !gate_possible(c->known, condition))
+		return;
+	if (post.sure && (c->sure & (SURE_TEXT | SURE_PLAIN)) >= (SURE_TEXT | (post.sure & SURE_PLAIN)))
+		s->leaves[(post.sure >> 1) - 1] = s->epoch << 2 | TRUTH_TRUE;
+	was = s->chosen[condition];
 	if (was >> 2 != s->epoch)
 		was = s->epoch << 2;
-	now = was | 1U << (post & 1);
+	now = was | 1U << (post.clause & 1);
 	s->chosen[condition] = now;
 	if (now != was && (now & 3) == c->set->needs[condition])
 		s->list[c->n++] = condition;
 }
 
-static void choose_all_of(struct choosing *c, const struct atom *a)
+static void choose_all_of(struct choosing *c, const struct filed *f)
 {
-	for (uint32_t i = 0; i < a->n_posts; i++)
-		choose(c, a->posts[i]);
+	for (uint32_t i = 0; i < f->n_posts; i++)
+		choose(c, f->posts[i]);
+}
+
+static struct str text_of(const struct filed *f)
+{
+	return (struct str) { (const char *)(f->posts + f->n_posts), f->n_text };
 }
 
 static void hit(void *ctx, uint32_t literal)
@@ -623,50 +869,75 @@ static void look_up_exact(struct choosing *c, struct str s)
 	const struct index_field *f = c->field;
 	char folded[FOLD_ROOM(512)];
 	uint64_t hash;
-	size_t n;
 
 	/* A letter may fold to a third of its bytes. */
 	if (!f->exact || s.n > 3 * f->longest)
 		return;
-	if (s.n > 512) {
+	if (!(c->sure & SURE_PLAIN) && s.n > 512) {
 		for (uint32_t i = 0; i < f->n; i++)
 			if (f->atoms[i]->where == MULTI_WHOLE &&
 			    fold_equal(f->atoms[i]->text.p, f->atoms[i]->text.n, s.p, s.n))
-				choose_all_of(c, f->atoms[i]);
+				choose_all_of(c, f->filed[i]);
 		return;
 	}
-	n = fold_text(s.p, s.n, folded);
-	hash = hash_bytes(folded, n, 0);
-	for (uint32_t at = (uint32_t)hash & f->mask; f->exact[at]; at = (at + 1) & f->mask) {
-		const struct atom *a = f->atoms[f->exact[at] - 1];
+	if (!(c->sure & SURE_PLAIN))
+		s = (struct str) { folded, fold_text(s.p, s.n, folded) };
+	hash = hash_bytes(s.p, s.n, 0);
+	for (uint32_t at = (uint32_t)hash & f->mask; f->exact[at].index; at = (at + 1) & f->mask) {
+		const struct filed *filed;
+		struct str text;
 
-		if (a->hash == hash && a->text.n == n && !memcmp(a->text.p, folded, n)) {
-			choose_all_of(c, a);
+		if (f->exact[at].tag != tag_of(hash))
+			continue;
+		filed = f->filed[f->exact[at].index - 1];
+		text = text_of(filed);
+		if (text.n == s.n && !memcmp(text.p, s.p, s.n)) {
+			choose_all_of(c, filed);
 			return;
 		}
 	}
 }
 
-static void look_up(struct choosing *c, const struct value *v)
+static void look_up_text(struct choosing *c, struct str s)
+{
+	c->sure = SURE_TEXT | (is_plain(s) ? SURE_PLAIN : 0);
+	look_up_exact(c, s);
+	if (c->field->multi)
+		multi_scan(c->field->multi, s.p, s.n, hit, c);
+	c->sure = 0;
+}
+
+/* A number may be written in many ways, all of which compare as equal; patterns look at one of them. */
+static void look_up_other(struct choosing *c, const struct value *v)
 {
 	const struct index_field *f = c->field;
+	struct str text;
 
+	for (uint32_t i = 0; i < f->n_other; i++) {
+		const struct filed *filed = f->filed[f->other[i]];
+		struct value literal = { .type = VALUE_STR, .s = text_of(filed) };
+
+		if (value_compare(IR_EQ, v, &literal, RULE_UNKNOWN, true) == TRUTH_TRUE)
+			choose_all_of(c, filed);
+	}
+	if (f->multi && value_text(v, true, &c->s->arena, &text))
+		multi_scan(f->multi, text.p, text.n, hit, c);
+}
+
+static void look_up(struct choosing *c, const struct value *v)
+{
 	switch (v->type) {
 	case VALUE_NULL:
 		break;
 	case VALUE_STR:
-		look_up_exact(c, v->s);
-		if (f->multi)
-			multi_scan(f->multi, v->s.p, v->s.n, hit, c);
+		look_up_text(c, v->s);
 		break;
 	case VALUE_LIST:
 		for (size_t i = 0; i < v->list.n; i++)
 			look_up(c, &v->list.items[i]);
 		break;
 	default:
-		/* A number may be written in many ways, all of which compare as equal. */
-		for (uint32_t i = 0; i < f->n; i++)
-			choose_all_of(c, f->atoms[i]);
+		look_up_other(c, v);
 		break;
 	}
 }
@@ -698,22 +969,37 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 			 const uint32_t **ret_true)
 {
 	struct choosing c = { .set = set, .s = s };
-	uint32_t *hits;
+	const struct gate *g = &set->gate;
+	const uint32_t *always = set->always, *fields = NULL;
+	uint32_t n_always = set->n_always, n_fields = set->n_fields, *hits;
 	size_t n = 0;
 
 	*ret_true = NULL;
 	if (!program_begin(set->program, in, s))
 		return 0;
-	for (uint32_t i = 0; i < set->n_fields; i++) {
-		c.field = &set->fields[i];
+	if (g->n_fields) {
+		c.known = gate_look(&set->gated, s);
+		if (!c.known)
+			return 0;
+		always = gate_always(g, c.known);
+		n_always = c.known->n_always;
+		fields = gate_index(g, c.known);
+		n_fields = c.known->n_index;
+	}
+	for (uint32_t i = 0; i < n_fields; i++) {
+		c.field = &set->fields[fields ? fields[i] : i];
 		look_up(&c, vm_load(set->program, s, c.field->slot));
 	}
-	for (uint32_t i = 0; i < set->n_always; i++)
-		s->list[c.n++] = set->always[i];
+	for (uint32_t i = 0; i < n_always; i++)
+		s->list[c.n++] = always[i];
 	hits = s->list + program_count(set->program);
-	for (uint32_t i = 0; i < c.n; i++)
-		if (program_test(set->program, s->list[i], s) == TRUTH_TRUE)
-			hits[n++] = s->list[i];
+	for (uint32_t i = 0; i < c.n; i++) {
+		uint32_t k = s->list[i];
+
+		if ((fields ? vm_run_code(set->program, g->code, g->splits[k].rest, s)
+			    : program_test(set->program, k, s)) == TRUTH_TRUE)
+			hits[n++] = k;
+	}
 	sort(hits, n);
 	*ret_true = hits;
 	return n;

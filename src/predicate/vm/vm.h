@@ -37,6 +37,7 @@ enum vm_op {
 	VM_AND,   /* false: jump; null: reg is null */
 	VM_OR,    /* true: jump; null: reg is null */
 	VM_END,   /* acc = reg; jumps lead behind it */
+	VM_MUST,  /* returns unless true */
 	VM_RETURN,
 };
 
@@ -50,7 +51,8 @@ struct vm_texts {
 	uint32_t n, mask; /* mask 0: compared one by one */
 	uint32_t *slots;  /* index + 1 */
 	struct str *texts;
-	size_t longest; /* in bytes; folded ones may be up to three times as long */
+	size_t longest;    /* in bytes; folded ones may be up to three times as long */
+	uint64_t first[4]; /* bytes that one of them begins with */
 };
 
 enum vm_leaf_kind {
@@ -164,6 +166,7 @@ struct predicate_scratch {
 	size_t var_at[RULE_VARIABLES_MAX];
 	struct arena arena;
 	struct event_scratch room;
+	struct gate_cache *gates;
 	/* Of sets: predicates to be run, and those that are true; for each, epoch << 2 | clauses that were hit. */
 	uint32_t *list, *chosen;
 	uint32_t n_list, n_chosen;
@@ -173,6 +176,12 @@ static inline uint32_t vm_slot_hash(field_id id)
 {
 	return id * 0x9e3779b1U >> 16;
 }
+
+/* Runs code that begins at `at`, of the program or made of parts of it; only after program_begin(). */
+enum truth vm_run_code(const struct program *p, const struct vm_instr *code, uint32_t at, struct predicate_scratch *s);
+
+struct gate_cache;
+void gate_cache_free(struct gate_cache *c);
 
 /* The value of a slot, for as long as the event is looked at. */
 const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot);
