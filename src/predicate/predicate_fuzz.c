@@ -13,7 +13,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FIELDS = 6, ITEMS = 3, DEPTH = 5, KIDS = 4, CONDITIONS = 4 };
+enum { FIELDS = 6, ITEMS = 3, DEPTH = 5, KIDS = 4, CONDITIONS = 12 };
 
 static const char *const names[FIELDS] = { "fuzz.a", "fuzz.b", "fuzz.c", "fuzz.d", "fuzz.o.x", "fuzz.o.y" };
 
