@@ -165,12 +165,12 @@ static void put_event(struct alert_maker *m, const struct event *ev, struct seen
 	*seen = (struct seen) { at, m->events.len - at, true, seen->left_out };
 }
 
-/* Writes the events; what they are is the id. Of no event: what is said, and when. */
-static void go_through(struct alert_maker *m, const struct finding *f, struct alert *a, struct seen *seen)
+/* Writes the events; what they are is the id. Of no event: what is said, and when. False: no memory. */
+static bool go_through(struct alert_maker *m, const struct finding *f, struct alert *a, struct seen *seen)
 {
 	const size_t n = count_events(f);
+	bool any = false, whole = true;
 	struct sha256 id;
-	bool any = false;
 
 	sha256_init(&id);
 	digest_text(&id, "alert", 5);
@@ -189,7 +189,7 @@ static void go_through(struct alert_maker *m, const struct finding *f, struct al
 			continue;
 		}
 		put_event(m, &ev, seen);
-		digest_event(&id, &ev);
+		whole &= digest_event(&id, &ev);
 		entities_add(&m->entities, &ev, &m->scratch);
 		if (!any && time_of(m, &ev, &ns))
 			a->first_ns = ns;
@@ -203,6 +203,7 @@ static void go_through(struct alert_maker *m, const struct finding *f, struct al
 		digest_text(&id, message, strlen(message));
 	}
 	digest_id(&id, a->id);
+	return whole;
 }
 
 /* ---- what it may be folded by ---------------------------------------------------------------------------------------
@@ -527,7 +528,8 @@ int alert_make(struct alert_maker *m, const struct finding *f, struct alert *ret
 		if (event_at(f, i, &found))
 			last = &found;
 	describe(m, f, last, ret_alert);
-	go_through(m, f, ret_alert, &seen);
+	if (!go_through(m, f, ret_alert, &seen))
+		return -ENOMEM;
 	if (!f->event)
 		for (size_t i = count_events(f); i-- && !event_at(f, i, &found);)
 			;

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include "alert/internal.h"
 
-enum { FIELDS_MAX = 4096 };
+enum { FIELDS_FIRST = 64 };
 
 void digest_text(struct sha256 *s, const char *p, size_t n)
 {
@@ -85,16 +85,27 @@ struct named {
 };
 
 struct fields {
-	struct named of[FIELDS_MAX];
-	size_t n;
+	struct named *of;
+	size_t n, room;
+	bool failed;
 };
 
 static void take_field(void *ctx, field_id id, const struct value *v)
 {
 	struct fields *f = ctx;
 
-	if (f->n < FIELDS_MAX)
-		f->of[f->n++] = (struct named) { field_name(id), *v };
+	if (f->n == f->room) {
+		const size_t room = f->room ? 2 * f->room : FIELDS_FIRST;
+		struct named *more = realloc(f->of, room * sizeof(*more));
+
+		if (!more) {
+			f->failed = true;
+			return;
+		}
+		f->of = more;
+		f->room = room;
+	}
+	f->of[f->n++] = (struct named) { field_name(id), *v };
 }
 
 static int by_name(const void *a, const void *b)
@@ -102,30 +113,34 @@ static int by_name(const void *a, const void *b)
 	return strcmp(((const struct named *)a)->name, ((const struct named *)b)->name);
 }
 
-/* The ids of fields are another run's order. */
-static void digest_fields(struct sha256 *s, const struct event *ev)
+/* By their names: their ids are another run's order. */
+static bool digest_fields(struct sha256 *s, const struct event *ev)
 {
-	auto_free struct fields *f = calloc(1, sizeof(*f));
-	auto_buf struct buf text = { .max = EVENT_JSON_MAX };
+	auto_buf struct buf text = { .max = 6 * EVENT_JSON_MAX };
+	struct fields f = { .of = NULL };
 
-	if (!f || !ev->lens)
-		return;
-	ev->lens->each(ev->subject, take_field, f);
-	qsort(f->of, f->n, sizeof(f->of[0]), by_name);
-	for (size_t i = 0; i < f->n; i++) {
+	if (!ev->lens)
+		return true;
+	ev->lens->each(ev->subject, take_field, &f);
+	if (f.n)
+		qsort(f.of, f.n, sizeof(f.of[0]), by_name);
+	for (size_t i = 0; i < f.n; i++) {
 		buf_clear(&text);
-		value_write(&f->of[i].value, &text);
-		digest_text(s, f->of[i].name, strlen(f->of[i].name));
+		value_write(&f.of[i].value, &text);
+		digest_text(s, f.of[i].name, strlen(f.of[i].name));
 		digest_text(s, buf_text(&text), text.len);
+		f.failed |= text.failed;
 	}
+	free(f.of);
+	return !f.failed;
 }
 
-void digest_event(struct sha256 *s, const struct event *ev)
+bool digest_event(struct sha256 *s, const struct event *ev)
 {
-	if (ev->rec)
-		digest_record(s, ev);
-	else
-		digest_fields(s, ev);
+	if (!ev->rec)
+		return digest_fields(s, ev);
+	digest_record(s, ev);
+	return true;
 }
 
 void digest_id(struct sha256 *s, char ret_id[ALERT_ID_SIZE])

@@ -9,8 +9,8 @@
 /* What an alert's id and the key of its folding are made of: names and values, one after the other, each with its
  * length. */
 void digest_text(struct sha256 *s, const char *p, size_t n);
-/* What an event says of itself, whoever reads it, and whatever a context knows of it. */
-void digest_event(struct sha256 *s, const struct event *ev);
+/* What an event says of itself, whoever reads it, and whatever a context knows of it. False: no memory. */
+bool digest_event(struct sha256 *s, const struct event *ev);
 /* The beginning of a digest in hex. */
 void digest_id(struct sha256 *s, char ret_id[ALERT_ID_SIZE]);
 
