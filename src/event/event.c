@@ -143,7 +143,7 @@ static struct value value_of_stack(struct str s, struct event_scratch *scratch)
 	return of_items(scratch, n);
 }
 
-static struct value value_of_ev_str(const struct ev_head *rec, const struct field *f, struct event_scratch *scratch)
+static struct value value_of_list(const struct ev_head *rec, const struct field *f, struct event_scratch *scratch)
 {
 	struct str s = event_str(rec, field_load_str(rec, f));
 
@@ -151,21 +151,19 @@ static struct value value_of_ev_str(const struct ev_head *rec, const struct fiel
 		return (struct value) { 0 };
 	if (f->type == FT_STRS)
 		return scratch ? value_of_strs(s, scratch) : (struct value) { 0 };
-	if (f->type == FT_STACK)
-		return scratch ? value_of_stack(s, scratch) : (struct value) { 0 };
-	return of_str(s.p, s.n);
+	return scratch ? value_of_stack(s, scratch) : (struct value) { 0 };
 }
 
 bool event_field_value(const struct ev_head *rec, const struct field *f, struct event_scratch *scratch,
 		       struct value *ret_value)
 {
 	const char *p = (const char *)rec + f->off, *name;
-	struct value v = { 0 };
+	/* Made in its place, part by part: a copy of the whole waits until the parts have been written. */
+	struct value *v = ret_value;
 
-	if ((size_t)f->off + f->size > rec->len && f->type != FT_CONST) {
-		*ret_value = v;
+	*v = (struct value) { 0 };
+	if ((size_t)f->off + f->size > rec->len && f->type != FT_CONST)
 		return false;
-	}
 	switch (f->type) {
 	case FT_U8:
 	case FT_U16:
@@ -174,57 +172,66 @@ bool event_field_value(const struct ev_head *rec, const struct field *f, struct 
 	case FT_HEX:
 	case FT_OCTAL:
 	case FT_DURATION:
-		v = of_uint(field_load(rec, f));
+		v->type = VALUE_UINT;
+		v->u = field_load(rec, f);
 		break;
 	case FT_BOOL:
-		v = (struct value) { .type = VALUE_BOOL, .b = *p != 0 };
+		v->type = VALUE_BOOL;
+		v->b = *p != 0;
 		break;
 	case FT_I32:
-		v = of_int((__s32)field_load(rec, f));
+		v->type = VALUE_INT;
+		v->i = (__s32)field_load(rec, f);
 		break;
 	case FT_I64:
-		v = of_int((__s64)field_load(rec, f));
+		v->type = VALUE_INT;
+		v->i = (__s64)field_load(rec, f);
 		break;
 	case FT_TIME:
-		v = of_int((__s64)(field_load(rec, f) + (__u64)event_clock()));
+		v->type = VALUE_INT;
+		v->i = (__s64)(field_load(rec, f) + (__u64)event_clock());
 		break;
 	case FT_ENUM:
-		v = of_uint(field_load(rec, f));
-		name = scratch ? field_value_name(f, v.u) : NULL;
+		*v = of_uint(field_load(rec, f));
+		name = scratch ? field_value_name(f, v->u) : NULL;
 		if (name)
-			v = of_str(name, strlen(name));
+			*v = of_str(name, strlen(name));
 		break;
 	case FT_FLAGS:
-		v = of_uint(field_load(rec, f));
+		*v = of_uint(field_load(rec, f));
 		if (scratch)
-			v = value_of_flags(f, v.u, scratch);
+			*v = value_of_flags(f, v->u, scratch);
 		break;
 	case FT_ERRNO:
-		v = of_int((__s32)field_load(rec, f));
+		v->type = VALUE_INT;
+		v->i = (__s32)field_load(rec, f);
 		if (scratch)
-			v = value_of_errno((__s32)v.i, scratch);
+			*v = value_of_errno((__s32)v->i, scratch);
 		break;
 	case FT_CHARS:
-		v = of_str(p, strnlen(p, f->size));
+		*v = of_str(p, strnlen(p, f->size));
 		break;
 	case FT_ADDR:
-		v.type = VALUE_IP;
-		memcpy(&v.ip, p, sizeof(v.ip));
+		v->type = VALUE_IP;
+		memcpy(&v->ip, p, sizeof(v->ip));
 		break;
 	case FT_STR:
-	case FT_STRS:
 	case FT_BYTES:
+		v->s = event_str(rec, field_load_str(rec, f));
+		if (v->s.p && (v->s.n || !f->zero_is_absent))
+			v->type = VALUE_STR;
+		return v->type != VALUE_NULL;
+	case FT_STRS:
 	case FT_STACK:
-		*ret_value = value_of_ev_str(rec, f, scratch);
-		return ret_value->type != VALUE_NULL;
+		*v = value_of_list(rec, f, scratch);
+		return v->type != VALUE_NULL;
 	case FT_CONST:
-		v = value_of_const(f, scratch);
+		*v = value_of_const(f, scratch);
 		break;
 	}
 	if (f->zero_is_absent && field_is_absent(rec, f))
-		v.type = VALUE_NULL;
-	*ret_value = v;
-	return v.type != VALUE_NULL;
+		v->type = VALUE_NULL;
+	return v->type != VALUE_NULL;
 }
 
 bool field_is_absent(const struct ev_head *rec, const struct field *f)
