@@ -571,6 +571,11 @@ static enum script_verdict make(struct instance *s)
 		s->base = wt->wasmtime_memory_data(s->context, &s->memory);
 		s->base_n = wt->wasmtime_memory_data_size(s->context, &s->memory);
 	}
+	if (c->memory && s->base_n != c->memory_n) { /* nothing that it can ask says how often it was loaded */
+		(void)snprintf(s->error, sizeof(s->error), "it was loaded otherwise than at first");
+		unmake(s);
+		return SCRIPT_FAILED;
+	}
 	return SCRIPT_YES;
 }
 

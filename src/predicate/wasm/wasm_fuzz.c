@@ -45,6 +45,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	enum script_verdict first;
 	int r;
 
+	json_event_init(&json, false);
 	scan(data, size);
 	r = script_compile(SCRIPT_WASM, "fuzz", data, size, &options, &diag, &code);
 	if (r < 0) {
@@ -55,7 +56,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	}
 	/* What it named is known by now. */
-	json_event_init(&json, false);
 	if (script_open(code, &s) < 0 || json_event_parse(&json, line, strlen(line)) < 0)
 		return 0;
 	ev = json_event_as_event(&json);
