@@ -2,9 +2,11 @@
 #include "agent/control.h"
 #include <grp.h>
 #include <limits.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -18,6 +20,7 @@
 #include "base/log.h"
 #include "config/option.h"
 #include "context/file_hash.h"
+#include "store/alerts_ask.h"
 
 /* How long a client may take to read what it asked for before it is let go. */
 static const struct timeval send_timeout = { .tv_sec = 10 };
@@ -295,6 +298,250 @@ static int do_record(struct client *c, const struct json_node *request)
 	return -EPIPE;
 }
 
+/* ---- alerts ------------------------------------------------------------------------------------------ */
+
+/* Alerts on their way to a client. */
+struct telling {
+	struct client *c;
+	struct buf lines; /* CONTROL_ANSWER_MAX and one alert more */
+};
+
+static bool tell_alert(void *arg, const struct alert *a)
+{
+	struct telling *t = arg;
+
+	if (t->lines.len >= 64 << 10)
+		return false;
+	alert_write(a, &t->lines);
+	buf_char(&t->lines, '\n');
+	return true;
+}
+
+static int send_lines(struct telling *t)
+{
+	int r = t->lines.failed ? answer_error(t->c, "an alert is too large to be told")
+				: send_all(t->c, buf_text(&t->lines), t->lines.len);
+
+	buf_clear(&t->lines);
+	return r;
+}
+
+/* The store lists the newest first; people read the newest last. So cursors are kept, and asked for the other way. */
+static bool keep_first(void *arg, const struct alert *a)
+{
+	uint64_t *oldest = arg;
+
+	*oldest = a->seq;
+	return true;
+}
+
+/* What fits and is kept, oldest first. */
+static int tell_kept(struct telling *t, struct alerts *store, const struct alerts_ask *asked, bool *ret_more)
+{
+	struct alerts_ask ask = *asked;
+	struct alerts_page page;
+	uint64_t oldest = 0;
+	int r = alerts_ask_list(store, &ask, keep_first, &oldest, &page);
+	size_t left = page.n;
+
+	*ret_more = page.more;
+	ask.order = ALERTS_OLDEST;
+	ask.cursor = oldest ? oldest - 1 : 0;
+	while (r == 0 && left) {
+		ask.limit = left;
+		r = alerts_ask_list(store, &ask, tell_alert, t, &page);
+		if (r == 0)
+			r = send_lines(t);
+		ask.cursor = page.cursor;
+		left -= page.n < left ? page.n : left;
+		if (!page.n)
+			break;
+	}
+	return r;
+}
+
+struct bell {
+	int fd;
+};
+
+static void ring_bell(void *arg, uint64_t revision)
+{
+	static const uint64_t one = 1;
+	const struct bell *bell = arg;
+
+	(void)revision;
+	(void)!write(bell->fd, &one, sizeof(one));
+}
+
+static uint64_t lost_by(struct alerts *store)
+{
+	struct alerts_stats s;
+
+	alerts_stats(store, &s);
+	return s.lost_full + s.lost_closed + s.lost_disk;
+}
+
+static int tell_new(struct telling *t, struct alerts *store, struct alerts_ask *ask, uint64_t *io_lost)
+{
+	uint64_t lost = lost_by(store);
+	struct alerts_page page = { .more = true };
+	int r = 0;
+
+	if (lost != *io_lost)
+		buf_printf(&t->lines, "{\"shrike\":{\"alerts\":{\"lost\":%llu}}}\n",
+			   (unsigned long long)(lost - *io_lost));
+	*io_lost = lost;
+	while (r == 0 && page.more && !t->c->control->stop) {
+		r = alerts_ask_list(store, ask, tell_alert, t, &page);
+		ask->cursor = r == 0 ? page.cursor : ask->cursor;
+		r = r < 0 ? r : send_lines(t);
+	}
+	return r;
+}
+
+static int follow_alerts(struct telling *t, struct alerts *store, struct alerts_ask *ask)
+{
+	struct bell bell = { eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	struct alerts_watcher watcher = { .changed = ring_bell, .arg = &bell };
+	struct pollfd fds[] = { { .fd = bell.fd, .events = POLLIN }, { .fd = t->c->fd, .events = POLLRDHUP } };
+	uint64_t lost = lost_by(store), rung;
+	int r = bell.fd < 0 ? err_sys(errno, "make an event") : alerts_watch(store, &watcher);
+
+	if (r < 0) {
+		fd_closep(&bell.fd);
+		return r;
+	}
+	do {
+		r = tell_new(t, store, ask, &lost);
+		if (r == 0)
+			(void)poll(fds, countof(fds), STREAM_LOOK_MS);
+		(void)!read(bell.fd, &rung, sizeof(rung));
+	} while (r == 0 && !t->c->control->stop && !has_hung_up(t->c));
+	alerts_unwatch(store, &watcher);
+	fd_closep(&bell.fd);
+	return r;
+}
+
+static int read_ask(const struct json_node *request, struct alerts_ask *ask)
+{
+	const struct json_node *words = json_get(request, "ask"), *name;
+	int r = 0;
+
+	if (words && words->type != JSON_OBJECT)
+		return err_new(-EINVAL, "ask: not an object");
+	for (const struct json_node *v = words ? json_first(words, &name) : NULL; v && r == 0;
+	     v = json_next(words, v, &name))
+		r = v->type == JSON_STRING ? alerts_ask_set(ask, name->s, v->s)
+					   : err_new(-EINVAL, "ask: %s is no text", name->s);
+	return r;
+}
+
+static struct alerts *store_of(const struct client *c)
+{
+	return agent_alerts(c->control->agent);
+}
+
+static int no_store(struct client *c)
+{
+	return answer_error(c, "this agent keeps no alerts: set alerts.store in its configuration");
+}
+
+static int do_alerts(struct client *c, const struct json_node *request)
+{
+	struct alerts *store = store_of(c);
+	struct telling t = { .c = c, .lines = { .max = CONTROL_ANSWER_MAX + 2 * ALERT_JSON_MAX } };
+	bool follow = get_bool(request, "follow"), more = false;
+	struct alerts_ask ask = { 0 };
+	struct alerts_totals totals = { .revision = 0 };
+	int r;
+
+	if (!store)
+		return no_store(c);
+	r = read_ask(request, &ask);
+	/* Before the list: what comes meanwhile is told after it, perhaps twice, and not missed. */
+	r = r < 0 || !follow ? r : alerts_totals(store, &totals);
+	if (r < 0)
+		return answer_error(c, err_trail());
+	r = answer_ok(c);
+	r = r < 0 ? r : tell_kept(&t, store, &ask, &more);
+	if (r == 0 && follow) {
+		ask.order = ALERTS_REVISIONS;
+		ask.cursor = totals.revision;
+		ask.limit = 0;
+		r = follow_alerts(&t, store, &ask);
+	}
+	buf_clear(&t.lines);
+	if (r == 0 || r != -EPIPE) {
+		buf_printf(&t.lines, "{\"shrike\":{\"alerts\":{\"end\":true,\"more\":%s", more ? "true" : "false");
+		if (r < 0) {
+			buf_str(&t.lines, ",\"error\":");
+			(void)json_write_str(&t.lines, err_trail(), strlen(err_trail()));
+		}
+		buf_str(&t.lines, "}}}\n");
+		r = send_all(c, buf_text(&t.lines), t.lines.len);
+	}
+	buf_free(&t.lines);
+	return r;
+}
+
+static bool write_one(void *arg, const struct alert *a)
+{
+	alert_write(a, arg);
+	return true;
+}
+
+static bool whole_id(void *arg, const struct alert *a)
+{
+	memcpy(arg, a->id, ALERT_ID_SIZE);
+	return true;
+}
+
+static int answer_alert(struct client *c, const char *id)
+{
+	auto_buf struct buf out = { .max = CONTROL_ANSWER_MAX + ALERT_JSON_MAX };
+	int r;
+
+	buf_str(&out, "{\"ok\":true,\"alert\":");
+	r = alerts_get(store_of(c), id, write_one, &out);
+	buf_str(&out, "}\n");
+	if (r < 0 || out.failed)
+		return answer_error(c, r < 0 ? err_trail() : "the alert does not fit into an answer");
+	return send_all(c, buf_text(&out), out.len);
+}
+
+static int do_alert(struct client *c, const struct json_node *request)
+{
+	const char *id = get_text(request, "id");
+
+	if (!store_of(c))
+		return no_store(c);
+	return id ? answer_alert(c, id) : answer_error(c, "alert wants an id");
+}
+
+static int do_alert_state(struct client *c, const struct json_node *request)
+{
+	const char *id = get_text(request, "id"), *to = get_text(request, "state");
+	const char *comment = get_text(request, "comment");
+	char who[32], whole[ALERT_ID_SIZE];
+	unsigned state = 0;
+	int r;
+
+	if (!store_of(c))
+		return no_store(c);
+	while (to && alert_state_names[state] && strcmp(alert_state_names[state], to) != 0)
+		state++;
+	if (!id || !to || !alert_state_names[state])
+		return answer_error(c, "alert_state wants an id and a state");
+	(void)snprintf(who, sizeof(who), "uid:%u", c->peer.uid);
+	r = alerts_get(store_of(c), id, whole_id, whole);
+	r = r < 0 ? r : alerts_set_state(store_of(c), whole, (enum alert_state)state, who, comment ? comment : "");
+	if (r < 0)
+		return answer_error(c, err_trail());
+	log_notice("the state of an alert was set", "id=%s state=%s uid=%u pid=%d", whole, to, c->peer.uid,
+		   (int)c->peer.pid);
+	return answer_alert(c, whole);
+}
+
 /* ---- changing ------------------------------------------------------------------------------------------ */
 
 static int reload_with(struct client *c, const char *const *sets, size_t n)
@@ -414,6 +661,12 @@ static int handle(struct client *c, const struct json_node *request)
 		return do_events(c, request);
 	if (!strcmp(cmd, "record"))
 		return do_record(c, request);
+	if (!strcmp(cmd, "alerts"))
+		return do_alerts(c, request);
+	if (!strcmp(cmd, "alert"))
+		return do_alert(c, request);
+	if (!strcmp(cmd, "alert_state"))
+		return c->may_write ? do_alert_state(c, request) : refuse(c);
 	if (!strcmp(cmd, "statistics"))
 		return do_statistics(c, get_bool(request, "on"));
 	if (!strcmp(cmd, "on") || !strcmp(cmd, "off"))

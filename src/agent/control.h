@@ -17,6 +17,14 @@
  *   {"cmd":"record", "for_ms":N, "records":N, "filter":FILTER}
  *                                             {"ok":true}, then a segment (store/store.h) until one of the bounds is
  *                                             reached or the client shuts its side down, then the end of the connection
+ *   {"cmd":"alerts", "ask":{"severity":"high","limit":"10",...}, "follow":true}
+ *                                             the words of store/alerts_ask.h. {"ok":true}, then alerts
+ * (docs/alerts.md), oldest first: the newest that fit, as many as the limit says, and with `follow` those that come or
+ * change from then on. What the store lost meanwhile is {"shrike":{"alerts":{"lost":N}}}; the end is
+ *                                             {"shrike":{"alerts":{"end":true,"more":false}}}
+ *   {"cmd":"alert","id":"beginning of an id"} {"ok":true,"alert":{...}}
+ *   {"cmd":"alert_state","id":"..","state":"acknowledged|closed|open","comment":".."}
+ *                                             the same, as it is then; for those who may change things
  *   {"cmd":"on","sensor":NAME}  {"cmd":"off","sensor":NAME}
  *   {"cmd":"set","sensor":NAME,"options":{"key":"value as in YAML"}}
  *   {"cmd":"reload"}                          reads the configuration again; {"ok":true,"changed":[...]}

@@ -5,6 +5,7 @@
 #include "agent/agent.h"
 #include "agent/metrics.h"
 #include "agent/pipeline.h"
+#include "api/alerts_api.h"
 #include "api/api.h"
 #include "api/export.h"
 #include "base/err.h"
@@ -21,7 +22,8 @@ struct service {
 	struct config *config; /* that the API was opened with */
 	struct api *api;       /* NULL: off, or failed */
 	struct export *export; /* NULL: there is no raw ring to hand out */
-	char why[WHY_MAX];     /* it failed */
+	struct alerts_api *alerts;
+	char why[WHY_MAX]; /* it failed */
 };
 
 static void write_metrics(void *ctx, struct buf *out)
@@ -65,22 +67,22 @@ static int open_export(struct service *s)
 
 static int open_both(struct service *s)
 {
-	struct route_table exported = { 0 };
+	struct route_table tables[2];
 	struct api_options options = {
 		.settings = config_section(s->config, "api"),
 		.ctx = s,
 		.metrics = write_metrics,
 		.ready = is_ready,
-		.tables = &exported,
+		.tables = tables,
 	};
 	int r = open_export(s);
 
+	r = r < 0 ? r : alerts_api_open(agent_alerts(s->agent), &s->alerts);
 	if (r < 0)
 		return r;
-	if (s->export) {
-		exported = export_routes(s->export);
-		options.n_tables = 1;
-	}
+	tables[options.n_tables++] = alerts_api_routes(s->alerts);
+	if (s->export)
+		tables[options.n_tables++] = export_routes(s->export);
 	return api_open(&options, &s->api);
 }
 
@@ -88,6 +90,7 @@ static void close_api(struct service *s)
 {
 	api_free(take(s->api));
 	export_free(take(s->export));
+	alerts_api_free(take(s->alerts));
 }
 
 static void open_api(struct service *s)

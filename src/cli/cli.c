@@ -14,9 +14,9 @@
 enum { SAY_MAX = 64 << 10, PROBLEM_MAX = 4096 };
 
 const struct verb *const verb_table[] = {
-	&verb_run,    &verb_events, &verb_query,   &verb_status,     &verb_top,   &verb_check,
-	&verb_sensor, &verb_reload, &verb_record,  &verb_replay,     &verb_rules, &verb_convert,
-	&verb_hash,   &verb_token,  &verb_version, &verb_completion, &verb_help,  NULL,
+	&verb_run,    &verb_events,  &verb_alerts,     &verb_query,  &verb_status, &verb_top,     &verb_check,
+	&verb_sensor, &verb_reload,  &verb_record,     &verb_replay, &verb_rules,  &verb_convert, &verb_hash,
+	&verb_token,  &verb_version, &verb_completion, &verb_help,   NULL,
 };
 
 const struct exit_row exit_codes[] = {

@@ -65,9 +65,9 @@ struct verb {
 	enum exit_code (*run)(struct cli *cli, const void *options, char **args, size_t n_args);
 };
 
-extern const struct verb verb_run, verb_events, verb_query, verb_status, verb_top, verb_check, verb_sensor, verb_reload,
-	verb_hash, verb_record, verb_replay, verb_rules, verb_convert, verb_token, verb_version, verb_completion,
-	verb_help;
+extern const struct verb verb_run, verb_events, verb_alerts, verb_query, verb_status, verb_top, verb_check, verb_sensor,
+	verb_reload, verb_hash, verb_record, verb_replay, verb_rules, verb_convert, verb_token, verb_version,
+	verb_completion, verb_help;
 extern const struct verb *const verb_table[]; /* ends with NULL; in the order of the help */
 const struct verb *verb_find(const char *name);
 /* Says that there is none of this name, and which is meant perhaps; EXIT_USAGE. */

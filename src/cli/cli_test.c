@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/test.h"
 #include "cli/client.h"
@@ -194,6 +195,8 @@ TEST(sessions_come_out_as_written_down)
 
 	require(d && mkdtemp(dir));
 	(void)setenv("TZ", "UTC", 1);
+	/* How long ago something was is written down, too. */
+	clock_mock(NS_PER_S, 1709251200 * (int64_t)NS_PER_S);
 	for (struct dirent *e; (e = readdir(d));) {
 		size_t n = strlen(e->d_name);
 
@@ -203,6 +206,7 @@ TEST(sessions_come_out_as_written_down)
 		check_file(e->d_name, dir);
 		files++;
 	}
+	clock_mock_end();
 	test_row = NULL;
 	check(files >= 6);
 	check(rmdir(dir) == 0);

@@ -147,14 +147,14 @@ static void indent_by(struct buf *out, size_t n)
 }
 
 /* One paragraph; returns what follows it. */
-static const char *wrap_paragraph(struct buf *out, const char *p, size_t at, size_t indent)
+static const char *wrap_paragraph(struct buf *out, const char *p, size_t at, size_t indent, size_t width)
 {
 	bool first = true;
 
 	while (*p && *p != '\n') {
 		size_t word = strcspn(p, " \n");
 
-		if (!first && at + 1 + text_width(p, word) > TEXT_WIDTH) {
+		if (!first && at + 1 + text_width(p, word) > width) {
 			buf_char(out, '\n');
 			indent_by(out, indent);
 			at = indent;
@@ -175,7 +175,7 @@ static const char *wrap_paragraph(struct buf *out, const char *p, size_t at, siz
 	return p;
 }
 
-void text_wrap(struct buf *out, const char *text, size_t at, size_t indent)
+void text_wrap_at(struct buf *out, const char *text, size_t at, size_t indent, size_t width)
 {
 	const char *p = text;
 
@@ -191,7 +191,7 @@ void text_wrap(struct buf *out, const char *text, size_t at, size_t indent)
 				indent_by(out, indent - at);
 				at = indent;
 			}
-			p = wrap_paragraph(out, p, at, indent);
+			p = wrap_paragraph(out, p, at, indent, width);
 		}
 		while (*p == '\n') {
 			buf_char(out, '\n');
@@ -200,6 +200,11 @@ void text_wrap(struct buf *out, const char *text, size_t at, size_t indent)
 		}
 	}
 	buf_char(out, '\n');
+}
+
+void text_wrap(struct buf *out, const char *text, size_t at, size_t indent)
+{
+	text_wrap_at(out, text, at, indent, TEXT_WIDTH);
 }
 
 void text_duration(struct buf *out, uint64_t ns)

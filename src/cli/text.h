@@ -26,6 +26,9 @@ size_t text_width(const char *p, size_t n);
 enum { TEXT_WIDTH = 80 };
 void text_wrap(struct buf *out, const char *text, size_t at, size_t indent);
 
+/* The same, wrapped at `width` columns. */
+void text_wrap_at(struct buf *out, const char *text, size_t at, size_t indent, size_t width);
+
 /* "1.5s", "320ms", "12us": three digits or so, for people. */
 void text_duration(struct buf *out, uint64_t ns);
 /* "1.5 MiB" */

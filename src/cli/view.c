@@ -501,6 +501,13 @@ static void put_details(const struct json_node *event, const char *name, struct 
 		(void)put_rest(event, 0, REST_MAX, out);
 }
 
+void view_details(const struct json_node *event, struct buf *out)
+{
+	const struct json_node *kind = view_field(event, "event.dataset");
+
+	put_details(event, kind && kind->type == JSON_STRING ? kind->s : "", out);
+}
+
 /* ---- the line ---------------------------------------------------------------------------------- */
 
 static void paint(const struct view *view, const char *code, struct buf *out)
@@ -614,7 +621,7 @@ void view_event(struct view *view, const struct json_node *event, struct buf *ou
 		paint(view, "0", out);
 		buf_str(out, "  ");
 	}
-	put_details(event, kind && kind->type == JSON_STRING ? kind->s : "", out);
+	view_details(event, out);
 	if (flags && flags->type == JSON_ARRAY && flags->len) {
 		buf_str(out, " (");
 		put_list(flags, NULL, 0, out);

@@ -20,6 +20,9 @@ struct view {
 /* Appends the line of an event as the agent sends it, and a line with the date in front where the day changes. */
 void view_event(struct view *view, const struct json_node *event, struct buf *out);
 
+/* What matters of an event, and nothing else: the end of its line. */
+void view_details(const struct json_node *event, struct buf *out);
+
 /* A field by its dotted path, or NULL. */
 const struct json_node *view_field(const struct json_node *event, const char *path);
 /* All kinds that this build knows, those of the sensors first; NULL after the last. */
