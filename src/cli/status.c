@@ -355,6 +355,42 @@ static void engines(const struct page *p, const struct json_node *status)
 	}
 }
 
+static void alert_place(const struct page *p, const struct json_node *place, const char *how, const char *count)
+{
+	const char *path = node_text(place, "path"), *error = node_text(place, "error");
+	uint64_t lost = node_u64(place, "lost_full") + node_u64(place, "lost_closed") + node_u64(place, "lost_disk");
+
+	buf_printf(p->out, "  alerts %s ", how);
+	text_safe(p->out, path, strlen(path));
+	buf_printf(p->out, ": %" PRIu64 ", %" PRIu64 " lost", node_u64(place, count), lost);
+	if (error[0])
+		buf_str(p->out, "; ");
+	text_safe(p->out, error, strlen(error));
+	buf_char(p->out, '\n');
+}
+
+static void alerts(const struct page *p, const struct json_node *status)
+{
+	const struct json_node *alerts = json_get(status, "alerts");
+	const struct json_node *store = alerts ? json_get(alerts, "store") : NULL;
+	bool any = alerts && node_u64(alerts, "found");
+
+	if (!alerts)
+		return;
+	if (any)
+		buf_printf(p->out,
+			   "  %" PRIu64 " found: %" PRIu64 " alerts, %" PRIu64 " folded into others, %" PRIu64
+			   " excepted\n",
+			   node_u64(alerts, "found"), node_u64(alerts, "told"), node_u64(alerts, "folded"),
+			   node_u64(alerts, "excepted"));
+	/* Who finds nothing is told of trouble all the same, before there is something to lose. */
+	if (store && store->type == JSON_OBJECT && (any || node_text(store, "error")[0]))
+		alert_place(p, store, "kept in", "kept");
+	for_each_item (sender, alerts, "senders")
+		if (any || node_text(sender, "error")[0])
+			alert_place(p, sender, "written to", "sent");
+}
+
 static void api(const struct page *p, const struct json_node *status)
 {
 	const struct json_node *api = json_get(status, "api");
@@ -435,6 +471,7 @@ static void whole_page(const struct page *p, const struct json_node *status, con
 	rings(p, status);
 	raw_path(p, status);
 	engines(p, status);
+	alerts(p, status);
 	api(p, status);
 	if (items_first(status, "streams"))
 		buf_char(p->out, '\n');
@@ -444,6 +481,7 @@ static void whole_page(const struct page *p, const struct json_node *status, con
 		counters(p, json_get(status, "reader"), "reader");
 		counters(p, json_get(status, "bus"), "bus");
 		counters(p, json_get(status, "context"), "context");
+		counters(p, json_get(status, "alerts"), "alerts");
 		for_each_item (engine, status, "engines") {
 			const char *name = node_text(engine, "name");
 			auto_buf struct buf safe = { .max = CONTROL_ANSWER_MAX };
