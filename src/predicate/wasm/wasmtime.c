@@ -17,6 +17,8 @@
 #define WASMTIME_SHA256 "4777b787fcc6651c98130ccc7c8ce9160faba5f3b34918886785a43094026fc9"
 #endif
 
+const long long wt_file_size = WASMTIME_SIZE;
+
 #define REMEDY "Wasm needs it: run tools/wasmtime in the sources, and make install"
 
 static const char *const folders[] = { WASMTIME_INSTALLED, WASMTIME_BUILT };
@@ -29,7 +31,7 @@ static bool loaded;
 
 static int digest_check(int fd, const char *path)
 {
-	static unsigned char block[1 << 16]; /* under the lock */
+	unsigned char block[1 << 14];
 	unsigned char digest[SHA256_SIZE];
 	char hex[SHA256_HEX_SIZE];
 	struct sha256 s;
@@ -39,7 +41,7 @@ static int digest_check(int fd, const char *path)
 	for (off_t at = 0; (n = pread(fd, block, sizeof(block), at)) > 0; at += n)
 		sha256_add(&s, block, (size_t)n);
 	if (n < 0)
-		return err_sys(errno, "read %s", path);
+		return err_new(-ENOTSUP, "read %s: %s", path, strerror(errno));
 	sha256_end(&s, digest);
 	sha256_hex(digest, hex);
 	if (strcmp(hex, WASMTIME_SHA256) != 0)
@@ -48,21 +50,16 @@ static int digest_check(int fd, const char *path)
 	return 0;
 }
 
-/* 1: there is none at this place. */
-static int load_from(const char *path)
+int wt_open(const char *path, int *ret_fd)
 {
-	auto_close int fd = -1;
-	char by_fd[32];
+	auto_close int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
 	struct stat st;
-	void *handle;
-	struct wt calls;
 	int r;
 
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
 	if (fd < 0 && (errno == ENOENT || errno == ENOTDIR || errno == EACCES))
-		return 1;
+		return err_new(-ENOENT, "no %s", path);
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_sys(errno, "open %s", path);
+		return err_new(-ENOTSUP, "open %s: %s", path, strerror(errno));
 	if (!S_ISREG(st.st_mode) || (st.st_uid != 0 && st.st_uid != geteuid()) || (st.st_mode & (S_IWGRP | S_IWOTH)))
 		return err_new(-ENOTSUP, "%s must be a file of root's that nobody else may write", path);
 	if (st.st_size != WASMTIME_SIZE)
@@ -71,7 +68,20 @@ static int load_from(const char *path)
 	r = digest_check(fd, path);
 	if (r < 0)
 		return r;
+	*ret_fd = take_fd(fd);
+	return 0;
+}
 
+static int load_from(const char *path)
+{
+	auto_close int fd = -1;
+	char by_fd[32];
+	void *handle;
+	struct wt calls;
+	int r = wt_open(path, &fd);
+
+	if (r < 0)
+		return r;
 	/* What was looked at is what is loaded, whatever the path leads to by now. */
 	(void)snprintf(by_fd, sizeof(by_fd), "/proc/self/fd/%d", fd);
 	handle = dlopen(by_fd, RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
@@ -96,12 +106,12 @@ int wt_load(const struct wt **ret_wt)
 	if (!loaded) {
 		char path[512];
 
-		r = 1;
-		for (size_t i = 0; i < countof(folders) && r == 1; i++) {
+		r = -ENOENT;
+		for (size_t i = 0; i < countof(folders) && r == -ENOENT; i++) {
 			(void)snprintf(path, sizeof(path), "%s/" WASMTIME_FILE, folders[i]);
 			r = load_from(path);
 		}
-		if (r == 1)
+		if (r == -ENOENT)
 			r = err_new(-ENOTSUP, "no %s/" WASMTIME_FILE " (" REMEDY ")", folders[0]);
 		else if (r < 0)
 			r = err_wrap(r, REMEDY);

@@ -209,6 +209,12 @@ struct wt {
  */
 int wt_load(const struct wt **ret_wt);
 
+/*
+ * Opens a file if it is the library, may be trusted and is just as it was released. -ENOENT: there is none; -ENOTSUP.
+ */
+int wt_open(const char *path, int *ret_fd);
+extern const long long wt_file_size; /* of the one for this machine */
+
 /* Makes an error of the trail of what a call gave back, and frees it: -EINVAL. Either may be NULL. */
 int wt_fail(const struct wt *wt, struct wt_error *error, struct wt_trap *trap, const char *doing);
 

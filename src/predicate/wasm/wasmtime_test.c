@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* wasmtime: the library is the one that was pinned, and what it does is what we declared. */
 #include "predicate/wasm/wasmtime.h"
+#include <fcntl.h>
+#include <sys/stat.h>
 #include "base/err.h"
 #include "base/test.h"
 
@@ -100,4 +102,44 @@ TEST(what_is_no_module_is_refused_with_its_reason)
 	check_int(wt_module_new(wt, engine, "\0asm\1\0\0\0\1\377", 10, &module), -EINVAL);
 	check_has(err_trail(), "compile the module");
 	wt->wasm_engine_delete(engine);
+}
+
+TEST(only_the_library_that_was_released_is_opened)
+{
+	static const struct {
+		const char *name, *file; /* below the test's folder; what it is, is made below */
+		int want;
+		const char *why;
+	} rows[] = {
+		{ "none", "none", -ENOENT, "no " },
+		{ "below a file", "short/none", -ENOENT, "no " },
+		{ "a folder", "folder", -ENOTSUP, "must be a file" },
+		{ "a link", "link", -ENOTSUP, "open " },
+		{ "another size", "short", -ENOTSUP, "it has 3 bytes" },
+		{ "others may write it", "open", -ENOTSUP, "nobody else may write" },
+		{ "the right size", "zeros", -ENOTSUP, "as it was released (sha256 " },
+	};
+	char folder[] = "/tmp/shrike-wasmtime-XXXXXX", path[64];
+	int fd;
+
+	require(mkdtemp(folder));
+#define IN_FOLDER(file) ((void)snprintf(path, sizeof(path), "%s/%s", folder, file), path)
+	check(mkdir(IN_FOLDER("folder"), 0755) == 0);
+	check(symlink("short", IN_FOLDER("link")) == 0);
+	for (int i = 0; i < 3; i++) {
+		static const char *const names[] = { "short", "open", "zeros" };
+		int made = open(IN_FOLDER(names[i]), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+		/* The third has the size of the one for this machine: no smaller one comes to its digest. */
+		check(made >= 0 && ftruncate(made, i < 2 ? 3 : wt_file_size) == 0);
+		check(fchmod(made, i == 1 ? 0666 : 0644) == 0);
+		(void)close(made);
+	}
+	for_each_row (r, rows) {
+		check_int(wt_open(IN_FOLDER(r->file), &fd), r->want);
+		check_has(err_trail(), r->why);
+	}
+	for (size_t i = 0; i < countof(rows); i++)
+		(void)remove(IN_FOLDER(rows[i].file));
+	(void)remove(folder);
 }
