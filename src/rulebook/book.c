@@ -137,6 +137,7 @@ void maker_missing(struct maker *m, struct place at, const char *rule, const cha
 void maker_drop(struct book_rule *rule)
 {
 	query_free(rule->query);
+	script_code_free(rule->script);
 	for (size_t i = 0; i < rule->n_exceptions; i++)
 		query_free(rule->exception[i].where);
 	*rule = (struct book_rule) { 0 };

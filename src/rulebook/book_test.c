@@ -70,6 +70,15 @@ TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
 		  GOOD
 		  "tests:\n  - {name: t, match: 1, events: [{after: 1s, \"@timestamp\": \"2024-01-01T00:00:00Z\"}]}\n",
 		  "f.yml:6:35: r: after: the event has its @timestamp already" },
+		{ "Sigma without a detection", HEAD "sigma: {logsource: {product: linux}}\n", "f.yml:4:" },
+		{ "a script that is none", HEAD "lua: |\n  function match(e)\n    return ==\n  end\n", "f.yml:6:" },
+		{ "a module from elsewhere", HEAD "wasm: ../x.wasm\n",
+		  "f.yml:4:7: r: wasm: is to be a file beside this one, or the text of a module" },
+		{ "a script about a sequence",
+		  HEAD "lua: 'return function() end'\nwhen: 'sequence [any where true] [any where true]'\n",
+		  "f.yml:5:7: r: when: a script is asked about single events: no sequence, and no pipe" },
+		{ "a query with a when", GOOD "when: any where true\n",
+		  "f.yml:5:1: r: when: only a script is asked of some events alone" },
 		{ "two of one id",
 		  "rules:\n  - {id: r, name: A, severity: low, eql: any where true}\n"
 		  "  - {id: r, name: B, severity: low, eql: any where false}\n",
@@ -145,4 +154,104 @@ TEST(a_rule_has_all_that_its_file_says)
 	check_str(r->test[0].events[1], "{\"@timestamp\":\"2024-01-01T00:00:05.000000000Z\"}");
 	check_str(r->test[0].events[2], "{\"@timestamp\":\"2024-01-01T00:00:06.000000000Z\"}");
 	check_int(r->line, 1);
+}
+
+TEST(a_sigma_rule_has_what_its_file_says)
+{
+	static const char text[] =
+		"title: Shells\nid: 6f7f1a2c-0000-4000-8000-000000000001\nlevel: high\nauthor: A, B\n"
+		"date: 2024-01-02\nmodified: 2024-05-06\ndescription: What.\n"
+		"references: [https://example.org/]\nfalsepositives: [Admins, Tests]\n"
+		"tags: [attack.execution, attack.t1059.004, cve.2024-1]\n"
+		"logsource: {product: linux, category: process_creation}\n"
+		"detection:\n  sel:\n    Image|endswith: /sh\n  condition: sel\n";
+	AUTO(book) b = read_text("f.yml", text);
+	const struct book_rule *r;
+	auto_buf struct buf got = { .max = TEXT };
+
+	require(b);
+	write_problems(b, &got);
+	check_str(buf_text(&got), "");
+	require(b->n_rules == 1);
+	r = &b->rule[0];
+	check_int(r->source, BOOK_SIGMA);
+	check_str(r->id, "6f7f1a2c-0000-4000-8000-000000000001");
+	check_str(r->name, "Shells");
+	check_str(r->version, "2024-05-06");
+	check_str(r->author, "A, B");
+	check_str(r->false_positives, "Admins\nTests");
+	check_int(r->severity, BOOK_HIGH);
+	check_int(r->risk, 73);
+	check_int(r->n_tags, 3);
+	require(r->n_attack == 2);
+	check_str(r->attack[0].tactic_id, "TA0002");
+	check_str(r->attack[1].sub, "Unix Shell");
+	check_str(r->attack[1].tactic, "Execution");
+}
+
+TEST(an_elastic_rule_has_what_its_file_says)
+{
+	static const char text[] =
+		"[metadata]\nmaturity = \"production\"\n[rule]\nauthor = [\"A\", \"B\"]\nrule_id = \"r-1\"\nname = "
+		"\"N\"\n"
+		"severity = \"low\"\nrisk_score = 21\nlicense = \"L\"\ntype = \"eql\"\nnote = \"Look.\"\n"
+		"false_positives = [\"x\", \"y\"]\nreferences = [\"u\"]\ntags = [\"t\"]\n"
+		"query = '''\nany where\n  process.pid == 1\n'''\n"
+		"[[rule.threat]]\nframework = \"MITRE ATT&CK\"\n[[rule.threat.technique]]\nid = \"T1053\"\n"
+		"[[rule.threat.technique.subtechnique]]\nid = \"T1053.003\"\n[[rule.threat.technique.subtechnique]]\n"
+		"id = \"T1053.999\"\nname = \"New\"\n[rule.threat.tactic]\nid = \"TA0003\"\n"
+		"[rule.alert_suppression]\ngroup_by = [\"user.id\"]\nduration = { value = 5, unit = \"m\" }\n";
+	AUTO(book) b = read_text("f.toml", text);
+	const struct book_rule *r;
+	auto_buf struct buf got = { .max = TEXT };
+
+	require(b);
+	write_problems(b, &got);
+	check_str(buf_text(&got), "");
+	require(b->n_rules == 1);
+	r = &b->rule[0];
+	check_int(r->source, BOOK_ELASTIC);
+	check_str(r->author, "A, B");
+	check_str(r->false_positives, "x\ny");
+	check_str(r->next, "Look.");
+	check_int(r->risk, 21);
+	check_int(r->throttle.for_ns, 300000000000);
+	require(r->n_attack == 2 && r->throttle.n_by == 1);
+	check_str(r->attack[0].tactic, "Persistence");
+	check_str(r->attack[0].sub, "Cron");
+	check_str(r->attack[1].technique, "Scheduled Task/Job");
+	check_str(r->attack[1].sub, "New");
+}
+
+TEST(what_is_wrong_with_an_elastic_rule_is_told_at_its_place)
+{
+	static const struct {
+		const char *name, *text, *want, *feature;
+	} rows[] = {
+		{ "no rule", "a = 1\n", "f.toml: warning: there is no rule in it", NULL },
+		{ "no TOML", "[rule\n", "f.toml:1:6: expected \"]\"", NULL },
+		{ "no id", "[rule]\n", "f.toml:1:2: rule_id: the rule has none", NULL },
+		{ "no query", "[rule]\nrule_id = \"r\"\n", "f.toml:1:2: r: query: the rule has none", NULL },
+		{ "a query that is none", "[rule]\nrule_id = \"r\"\nquery = '''\n\nany\n  whre true\n'''",
+		  "f.toml:6:3: r: ", NULL },
+		{ "a query on its line", "[rule]\nrule_id = \"r\"\nquery = \"any whre true\"",
+		  "f.toml:3:14: r: ", NULL },
+		{ "another language", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"kuery\"\n",
+		  "f.toml:4:12: r: language: queries in kuery cannot be run", "kuery" },
+		{ "another type", "[rule]\nrule_id = \"r\"\ntype = \"threshold\"\n",
+		  "f.toml:3:8: r: type: rules of the type threshold cannot be run", "threshold" },
+		{ "a type of its own", "[rule]\nrule_id = \"r\"\ntype = \"magic\"\n",
+		  "f.toml:3:8: r: type: \"magic\" is none that we know", NULL },
+	};
+
+	for_each_row (r, rows) {
+		AUTO(book) b = read_text("f.toml", r->text);
+		auto_buf struct buf got = { .max = TEXT };
+
+		require(b && b->n_problems);
+		check_int(b->n_rules, 0);
+		write_problems(b, &got);
+		check_has(buf_text(&got), r->want);
+		check_str(b->problem[0].feature ? b->problem[0].feature : "", r->feature ? r->feature : "");
+	}
 }

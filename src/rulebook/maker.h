@@ -14,7 +14,6 @@ enum {
 	BOOK_BYTES_MAX = 512 << 20,  /* of a book's texts */
 	BOOK_PROBLEMS_MAX = 1 << 17, /* what comes after is counted alone */
 	BOOK_LINES_MAX = 64 << 20,   /* bytes of one file of lines */
-	BOOK_SCRIPT_MAX = 16 << 20,  /* bytes of a script in a file of its own */
 	BOOK_FOLDER_DEPTH_MAX = 32,
 };
 
@@ -60,6 +59,12 @@ void maker_drop(struct book_rule *rule);
 struct query *maker_query(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
 			  const char *text, size_t n);
 
+/* The same of a mapping in Sigma; `find` gives other rules, for correlations. */
+struct query *maker_sigma(struct maker *m, struct place at, const char *rule, const struct yaml_node *node,
+			  const struct yaml_node *(*find)(void *ctx, const char *name), void *ctx);
+/* Of a rule's mapping, but for its tests: they are about it, not of it. */
+uint64_t maker_content(const struct yaml_node *rule, uint64_t seed);
+
 /* Its name too, where we know it. Copies the id, which is well written. */
 void attack_set_tactic(struct maker *m, struct book_attack *a, const char *id);
 void attack_set_technique(struct maker *m, struct book_attack *a, const char *id);
@@ -70,3 +75,5 @@ void attack_set_technique(struct maker *m, struct book_attack *a, const char *id
 void own_read(struct maker *m);
 void lines_read(struct maker *m);
 void elastic_read(struct maker *m);
+/* Are there Sigma rules among them? Then they are read, and all others left out. */
+bool sigma_read_documents(struct maker *m, const struct yaml_node *documents);

@@ -127,3 +127,99 @@ TEST(all_published_rules_of_the_endpoint_load)
 {
 	load_all("elastic-endpoint-linux.json");
 }
+
+/* As it is parsed: JSON is YAML. */
+static void write_sigma(const char *folder, size_t n, const struct json_node *rule, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%zu.yml", folder, n);
+	f = fopen(path, "we");
+	if (!f)
+		return;
+	put_text(f, "title: ", oracle_string(rule, "title"));
+	put_text(f, "id: ", oracle_string(rule, "id"));
+	put_text(f, "level: ", oracle_string(rule, "level"));
+	put_text(f, "author: ", oracle_string(rule, "author"));
+	(void)fprintf(f, "%s\n", text);
+	(void)fclose(f);
+}
+
+static void put_node(const struct json_node *n, struct buf *out)
+{
+	const struct json_node *name;
+
+	switch (n->type) {
+	case JSON_NULL:
+		buf_str(out, "null");
+		break;
+	case JSON_BOOL:
+		buf_str(out, n->b ? "true" : "false");
+		break;
+	case JSON_INT:
+		buf_i64(out, n->i);
+		break;
+	case JSON_UINT:
+		buf_u64(out, n->u);
+		break;
+	case JSON_DOUBLE:
+		json_write_double(out, n->d);
+		break;
+	case JSON_STRING:
+		(void)json_write_str(out, n->s, n->len);
+		break;
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		buf_char(out, n->type == JSON_ARRAY ? '[' : '{');
+		for (const struct json_node *first = json_first(n, &name), *c = first; c; c = json_next(n, c, &name)) {
+			buf_str(out, c == first ? "" : ", ");
+			if (name) {
+				(void)json_write_str(out, name->s, name->len);
+				buf_str(out, ": ");
+			}
+			put_node(c, out);
+		}
+		buf_char(out, n->type == JSON_ARRAY ? ']' : '}');
+	}
+}
+
+TEST(all_published_sigma_rules_for_linux_load_or_name_what_is_missing)
+{
+	char folder[] = "/tmp/shrike-book-XXXXXX";
+	auto_oracle struct oracle o = { 0 };
+	const struct json_node *root, *list, *name;
+	AUTO(book) book = NULL;
+	size_t n = 0, missing = 0;
+
+	if (!oracle_open(&o, "sigma-linux.json"))
+		return;
+	root = oracle_json(&o);
+	list = root && root->type == JSON_OBJECT ? json_get(root, "rules") : root;
+	require(list && mkdtemp(folder));
+	for (const struct json_node *rule = json_first(list, &name); rule; rule = json_next(list, rule, &name)) {
+		const struct json_node *source = json_get(rule, "logsource"), *detection = json_get(rule, "detection");
+		auto_buf struct buf text = { .max = 1 << 20 };
+
+		if (!source || !detection)
+			continue;
+		buf_str(&text, "logsource: ");
+		put_node(source, &text);
+		buf_str(&text, "\ndetection: ");
+		put_node(detection, &text);
+		write_sigma(folder, n++, rule, buf_text(&text));
+	}
+	check(n > 100);
+	check(book_read(folder, NULL, &book) == 0);
+	remove_folder(folder, n);
+	require(book);
+	for (size_t i = 0; i < book->n_problems; i++) {
+		auto_buf struct buf line = { .max = LINE };
+
+		missing += book->problem[i].feature != NULL;
+		book_problem_write(&book->problem[i], &line);
+		if (!book->problem[i].feature)
+			test_fail(T_HERE, "%s", buf_text(&line));
+	}
+	check_int(book->n_rules + missing, n);
+}

@@ -6,8 +6,10 @@
  */
 #include "rulebook/own.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
@@ -332,6 +334,83 @@ static struct query *query_of(struct own *o, const struct yaml_node *n, const ch
 	return q;
 }
 
+/* Which events a script is asked about: all, unless the rule says so. */
+static void take_when(struct own *o, const struct yaml_node *when, const struct yaml_node *script)
+{
+	static const char any[] = "any where true";
+	struct query *q = when ? query_of(o, when, "when", false)
+			       : maker_query(o->m, place_of(script), 0, o->id, false, any, sizeof(any) - 1);
+
+	o->rule.query = q;
+	o->bad |= !q;
+	if (q && (q->kind != QUERY_EVENT || q->n_pipes))
+		wrong(o, when, "when: a script is asked about single events: no sequence, and no pipe");
+}
+
+/* A module in a file beside the rule's own, and not elsewhere. */
+static int read_beside(struct own *o, const struct yaml_node *n, struct buf *out)
+{
+	const char *slash = strrchr(o->m->file, '/');
+	char path[PATH_MAX], part[4096];
+	auto_close int fd = -1;
+	struct stat st;
+	ssize_t got;
+
+	if (!o->m->is_file || *n->text == '/' || strstr(n->text, "..")) {
+		wrong(o, n, "wasm: is to be a file beside this one, or the text of a module");
+		return -EINVAL;
+	}
+	(void)snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash + 1 - o->m->file) : 0, o->m->file, n->text);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
+		wrong(o, n, "wasm: %s: %s", path, fd < 0 ? strerror(errno) : "no file");
+		return -EINVAL;
+	}
+	while ((got = read(fd, part, sizeof(part))) > 0)
+		buf_add(out, part, (size_t)got);
+	if (got < 0 || out->failed) {
+		wrong(o, n, "wasm: %s: %s", path, got < 0 ? strerror(errno) : "larger than 1 MiB");
+		return -EINVAL;
+	}
+	o->rule.content = hash_bytes(buf_text(out), out->len, o->rule.content);
+	return 0;
+}
+
+static void take_script(struct own *o, const struct yaml_node *n)
+{
+	const struct script_options options = { .limits = o->m->options.limits };
+	const enum script_kind kind = !strcmp(n->key->text, "lua") ? SCRIPT_LUA : SCRIPT_WASM;
+	const char *text = text_of(o, n, n->key->text, BOOK_FILE_MAX);
+	auto_buf struct buf module = { .max = SCRIPT_TEXT_MAX };
+	const bool is_file = text && kind == SCRIPT_WASM && !memchr(text, '(', n->len);
+	struct place at = place_of(n);
+	struct diag d = { 0 };
+	unsigned indent = 0;
+	int r;
+
+	if (!text || (is_file && read_beside(o, n, &module) < 0))
+		return;
+	r = is_file ? script_compile(kind, o->id ? o->id : "rule", buf_text(&module), module.len, &options, &d,
+				     &o->rule.script)
+		    : script_compile(kind, o->id ? o->id : "rule", text, n->len, &options, &d, &o->rule.script);
+	if (r == 0)
+		return;
+	o->bad = true;
+	if (r == -ENOMEM) {
+		o->m->failed = true;
+	} else if (r == -ENOTSUP) {
+		maker_missing(o->m, at, o->id, n->key->text, "%s: %s", n->key->text, err_trail());
+	} else if (is_file || !d.line) {
+		maker_problem(o->m, at, o->id, "%s: %s", n->key->text, d.message[0] ? d.message : err_trail());
+	} else {
+		at = text_place(o->m, n, &indent);
+		at.column = d.line == 1 ? at.column + d.column - 1 : indent + d.column;
+		at.line += d.line - 1;
+		maker_problem(o->m, at, o->id, "%s: %s", n->key->text, d.message);
+	}
+	err_clear();
+}
+
 static void take_query(struct own *o, const struct yaml_node *map)
 {
 	const struct yaml_node *found = NULL, *when = yaml_child(map, "when");
@@ -352,10 +431,12 @@ static void take_query(struct own *o, const struct yaml_node *map)
 		wrong(o, when->key, "when: only a script is asked of some events alone");
 	if (!strcmp(found->key->text, "eql")) {
 		o->rule.query = query_of(o, found, "eql", false);
+	} else if (!strcmp(found->key->text, "sigma")) {
+		o->rule.query = maker_sigma(o->m, place_of(found), o->id, found, NULL, NULL);
+		o->bad |= !o->rule.query;
 	} else {
-		o->bad = true;
-		maker_missing(o->m, place_of(found->key), o->id, found->key->text, "%s: cannot be run yet",
-			      found->key->text);
+		take_when(o, when, found);
+		take_script(o, found);
 	}
 }
 
@@ -635,19 +716,23 @@ static void take_key(struct own *o, const struct yaml_node *n, const struct own_
 	}
 }
 
-/* Of all that it means: tests are about it, not of it. */
 static uint64_t content_of(const struct yaml_node *n, uint64_t h, bool is_rule)
 {
 	h = hash_u64(n->type, h);
 	h = hash_bytes(n->text, n->len, h);
 	for (const struct yaml_node *c = n->first; c; c = c->next) {
-		if (is_rule && !strcmp(c->key->text, "tests"))
+		if (is_rule && c->key && !strcmp(c->key->text, "tests"))
 			continue;
 		if (c->key)
 			h = hash_bytes(c->key->text, c->key->len, h);
 		h = content_of(c, h, false);
 	}
-	return hash_u64(n->n, h);
+	return h;
+}
+
+uint64_t maker_content(const struct yaml_node *rule, uint64_t seed)
+{
+	return content_of(rule, seed, true);
 }
 
 static void read_rule(struct maker *m, const struct yaml_node *map)
@@ -671,7 +756,7 @@ static void read_rule(struct maker *m, const struct yaml_node *map)
 	take_query(&o, map);
 	if (!o.rule.risk)
 		o.rule.risk = book_risk_of(o.rule.severity);
-	o.rule.content = content_of(map, content_seed, true);
+	o.rule.content = hash_u64(o.rule.content, maker_content(map, content_seed));
 	if (o.bad || m->failed)
 		maker_drop(&o.rule);
 	else
@@ -718,6 +803,10 @@ void own_read(struct maker *m)
 	if (r == -ENOMEM)
 		m->failed = true;
 	/* What is wrong with the whole was told. */
+	if (r == 0 && !report.n_errors && sigma_read_documents(m, documents)) {
+		yaml_node_free(documents);
+		return;
+	}
 	for (const struct yaml_node *c = r == 0 && !report.n_errors ? documents->first : NULL; c; c = c->next) {
 		any = true;
 		if (c->type != YAML_NOTHING)
