@@ -46,6 +46,8 @@ static bool try_test(struct rules_run *r, struct trial *trial, const struct book
 	if (result.matches)
 		buf_printf(&why, " (events %s)", buf_text(&result.what));
 	buf_printf(&why, ", not %u", test->matches);
+	if (result.trouble.len)
+		buf_printf(&why, "; %s", buf_text(&result.trouble));
 	if (result.excepted)
 		buf_printf(&why, "; %u left out by exceptions", result.excepted);
 	put_failure(r, rule, test, buf_text(&why));

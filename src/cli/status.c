@@ -334,13 +334,19 @@ static void raw_path(const struct page *p, const struct json_node *status)
 static void engines(const struct page *p, const struct json_node *status)
 {
 	for_each_item (engine, status, "engines") {
-		const char *name = node_text(engine, "name"), *refused = node_text(engine, "rules_refused");
+		const char *name = node_text(engine, "name"), *refused = node_text(engine, "rules_refused"),
+			   *disabled = node_text(engine, "disabled");
 		uint64_t evicted = node_u64(engine, "evicted_memory") + node_u64(engine, "evicted_rule") +
 				   node_u64(engine, "evicted_entity");
 
 		if (refused[0]) {
 			buf_str(p->out, "  rules have changed, but those of before run on: ");
 			text_safe(p->out, refused, strlen(refused));
+			buf_char(p->out, '\n');
+		}
+		if (disabled[0]) {
+			buf_str(p->out, "  scripts were disabled, for they went beyond their limits: ");
+			text_safe(p->out, disabled, strlen(disabled));
 			buf_char(p->out, '\n');
 		}
 		if (!node_u64(engine, "events"))

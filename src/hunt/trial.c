@@ -19,6 +19,7 @@ struct trial {
 	struct runner_query query;
 	struct program **exception; /* of each exception of the rule */
 	struct predicate_scratch *scratch;
+	struct script *script; /* NULL: the rule has none */
 	/* Of the test that runs: */
 	const struct book_test *test;
 	size_t at; /* the event that is looked at */
@@ -31,6 +32,7 @@ struct trial {
 void trial_result_free(struct trial_result *r)
 {
 	buf_free(&r->what);
+	buf_free(&r->trouble);
 }
 
 void trial_free(struct trial *t)
@@ -41,6 +43,7 @@ void trial_free(struct trial *t)
 		program_free(t->exception[i]);
 	free(t->exception);
 	predicate_scratch_free(t->scratch);
+	script_free(t->script);
 	ruleset_unref(t->set);
 	json_event_free(&t->event);
 	json_event_free(&t->other);
@@ -87,6 +90,8 @@ int trial_new(const struct book_rule *rule, struct trial **ret_trial)
 	t->reads = r == 0;
 	if (r == 0)
 		r = open_exceptions(t);
+	if (r == 0 && rule->script)
+		r = script_open(rule->script, &t->script);
 	if (r < 0)
 		return r;
 	t->query = (struct runner_query) { .id = rule->id, .query = rule->query };
@@ -123,11 +128,25 @@ static bool is_excepted(struct trial *t, const struct runner_match *m)
 	return false;
 }
 
+/* What the script says of the event that is looked at. */
+static bool is_confirmed(struct trial *t)
+{
+	const struct event ev = json_event_as_event(&t->event);
+	const enum script_verdict verdict = script_run(t->script, &ev);
+
+	if (verdict > SCRIPT_YES)
+		buf_printf(&t->result->trouble, "%sevent %zu: %s", t->result->trouble.len ? "; " : "", t->at + 1,
+			   verdict == SCRIPT_DISABLED ? "the script is disabled" : script_error(t->script));
+	return verdict == SCRIPT_YES;
+}
+
 static void put(void *ctx, const struct runner_match *m)
 {
 	struct trial *t = ctx;
 	struct trial_result *result = t->result;
 
+	if (t->script && !is_confirmed(t))
+		return;
 	if (is_excepted(t, m)) {
 		result->excepted++;
 		return;
@@ -149,7 +168,7 @@ int trial_run(struct trial *t, const struct book_test *test, struct trial_result
 	AUTO(runner) runner = NULL;
 	int r = runner_open(t->set, &options, &sink, &runner);
 
-	*ret_result = (struct trial_result) { .what.max = TRIAL_TEXT_MAX };
+	*ret_result = (struct trial_result) { .what.max = TRIAL_TEXT_MAX, .trouble.max = TRIAL_TEXT_MAX };
 	t->test = test;
 	t->result = ret_result;
 	for (t->at = 0; r == 0 && t->at < test->n_events; t->at++) {
@@ -165,6 +184,6 @@ int trial_run(struct trial *t, const struct book_test *test, struct trial_result
 	if (r < 0)
 		return r;
 	runner_finish(runner);
-	ret_result->passed = ret_result->matches == test->matches;
+	ret_result->passed = ret_result->matches == test->matches && !ret_result->trouble.len;
 	return 0;
 }

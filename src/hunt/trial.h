@@ -15,7 +15,8 @@ struct trial_result {
 	uint32_t matches;  /* that count */
 	uint32_t excepted; /* that an exception took away */
 	bool passed;
-	struct buf what; /* the events of each match, from 1: "1,3; 2,4"; and what went wrong in a script */
+	struct buf what;    /* the events of each match, from 1: "1,3; 2,4" */
+	struct buf trouble; /* what went wrong in a script; "": nothing */
 };
 void trial_result_free(struct trial_result *r);
 #define auto_trial __attribute__((cleanup(trial_result_free)))

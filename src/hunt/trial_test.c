@@ -41,6 +41,10 @@ TEST(a_rule_is_held_to_what_its_tests_promise)
 		  "exceptions:\n  - {name: e, where: 'process.name == \"ls\"'}\n"
 		  "tests:\n  - name: t\n    match: 0\n    events:\n" PROC("ls") FILE_E,
 		  "", 0, 1, true },
+		{ "a script has the last word",
+		  "lua: |\n  function match(e)\n    return e['process.name'] == 'sh'\n  end\n"
+		  "when: process where true\ntests:\n  - name: t\n    match: 1\n    events:\n" PROC("ls") PROC("sh"),
+		  "2", 1, 0, true },
 		{ "an exception of others",
 		  "eql: process where true\nexceptions:\n  - {name: e, where: 'process.name == \"id\"'}\n"
 		  "tests:\n  - name: t\n    match: 1\n    events:\n" PROC("ls"),

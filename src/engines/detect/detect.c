@@ -67,8 +67,8 @@ static void detect_close(void *state)
 		return;
 	runner_free(d->runner);
 	runner_free(d->scout);
-	rules_free(d->rules);
 	teller_close(&d->teller);
+	rules_free(d->rules);
 	kept_close(&d->kept);
 	if (d->house)
 		house_leave(d->house, d->shard);
@@ -88,11 +88,16 @@ static int follow_rules(struct detect *d)
 	const struct runner_options scout = { .memory = SCOUT_BYTES };
 	const struct runner_sink put = { teller_put, &d->teller }, none = { scout_put, NULL };
 	AUTO(rules) rules = house_rules(d->house, &d->version);
-	int r = house_follow(&d->runner, rules->local.set, &d->state, &put);
+	struct script **scripts = NULL;
+	int r = teller_scripts(&rules->local, &scripts);
 
-	if (r < 0)
+	if (r == 0)
+		r = house_follow(&d->runner, rules->local.set, &d->state, &put);
+	if (r < 0) {
+		scripts_free(scripts, rules->local.n);
 		return r;
-	d->teller.part = &rules->local;
+	}
+	teller_follow(&d->teller, &rules->local, scripts);
 	r = house_follow(&d->scout, rules->shared.set, &scout, &none);
 	if (r < 0) {
 		/* It must not look for rules that are gone. */

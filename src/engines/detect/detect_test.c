@@ -63,6 +63,8 @@ static void put(void *ctx, const struct finding *f)
 		else
 			at += (size_t)snprintf(l->text + at, sizeof(l->text) - at, " -");
 	}
+	if (f->message)
+		(void)snprintf(l->text + at, sizeof(l->text) - at, " %s", f->message);
 	check(f->event);
 	check(f->n_keys <= 2);
 }
@@ -302,6 +304,45 @@ TEST(rules_that_cannot_be_read_change_nothing)
 	feed(&rig, 2, 2000, 1, file);
 	check_int(rig.n, 1);
 	check_str(rig.line[0].text, "r/50 0 2");
+}
+
+#define SCRIPT(id, lua) "  - {id: " id ", name: A, severity: low, when: file where true, lua: '" lua "'}\n"
+
+TEST(a_script_has_the_last_word_on_what_the_query_found)
+{
+	auto_rig struct rig rig = { 0 };
+	auto_buf struct buf got = { .max = TEXT };
+
+	event_clock_set(0);
+	require_ok(rig_open(&rig, "rules:\n" SCRIPT("even", "return function(e) return e.n % 2 == 0 end"), 2));
+	for (unsigned i = 0; i < 6; i++)
+		feed(&rig, i, 1000 + i, i, i == 4 ? proc : file);
+	write_lines(&rig, &got);
+	check_str(buf_text(&got), "even/21 0; even/21 2");
+}
+
+TEST(a_script_that_never_ends_is_disabled_and_that_is_told_once)
+{
+	auto_rig struct rig rig = { 0 };
+	auto_buf struct buf status = { .max = TEXT };
+	size_t told = 0, found = 0;
+
+	event_clock_set(0);
+	require_ok(rig_open(&rig,
+			    "rules:\n" SCRIPT("slow", "return function(e) while true do end end")
+				    SCRIPT("good", "return function(e) return true end"),
+			    1));
+	for (unsigned i = 0; i < 15; i++)
+		feed(&rig, i, 1000 + i, 1, file);
+	for (size_t i = 0; i < rig.n; i++) {
+		told += !strncmp(rig.line[i].text, "shrike-script-disabled/47 the script of the rule slow was", 57);
+		found += !strncmp(rig.line[i].text, "good/21 ", 8);
+	}
+	check_int(told, 1);
+	check_int(found, 15);
+	engine_detect.status(rig.shard, rig.n_shards, &status);
+	check_has(buf_text(&status), "\"scripts\":2,");
+	check_has(buf_text(&status), "\"scripts_disabled\":1,\"disabled\":\"slow\"");
 }
 
 /* Until the engine says so: events of another process go on meanwhile. False: it never did. */

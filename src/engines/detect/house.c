@@ -39,6 +39,41 @@ static bool event_at(const struct finding *f, size_t i, struct event *ret_event)
 	return i < f->n_events && event_of(told->teller, &told->match->slots[i], told->teller->room, ret_event);
 }
 
+/* A script that went beyond its limits too often does not run any more: that is worth an alert, once. */
+static void tell_disabled(struct teller *t, const struct runner_match *m)
+{
+	const struct book_rule *of = t->part->of[m->rule];
+	struct script_stats stats;
+	char reason[256], message[512];
+
+	script_stats(of->script, &stats);
+	if (!stats.disabled || atomic_exchange(&t->part->told[m->rule], true))
+		return;
+	script_reason(of->script, reason, sizeof(reason));
+	(void)snprintf(message, sizeof(message), "the script of the rule %s was disabled: %s", of->id, reason);
+	t->findings++;
+	t->sink->put(t->sink->ctx, &(struct finding) { .rule = "shrike-script-disabled",
+						       .severity = book_risk_of(BOOK_MEDIUM),
+						       .message = message,
+						       .event = t->current,
+						       .time_ns = (__u64)m->end_ns });
+}
+
+/* The last word on an event that the rule's query has found. */
+static bool is_confirmed(struct teller *t, const struct runner_match *m)
+{
+	enum script_verdict verdict;
+
+	if (!t->part->of[m->rule]->script)
+		return true;
+	if (!t->current || !t->script || !t->script[m->rule])
+		return false;
+	verdict = script_run(t->script[m->rule], t->current);
+	if (verdict > SCRIPT_YES)
+		tell_disabled(t, m);
+	return verdict == SCRIPT_YES;
+}
+
 void teller_put(void *ctx, const struct runner_match *m)
 {
 	struct teller *t = ctx;
@@ -57,6 +92,8 @@ void teller_put(void *ctx, const struct runner_match *m)
 	bool is_current = false;
 	struct event last;
 
+	if (!is_confirmed(t, m))
+		return;
 	for (size_t i = 0; i < m->n_slots; i++)
 		is_current |= m->slots[i].is_current;
 	/* Told by time: then the last of its events stands for it. */
@@ -81,8 +118,48 @@ int teller_open(struct teller *t, struct kept *kept)
 	return r < 0 ? r : kept_room_new(&t->now);
 }
 
+void scripts_free(struct script **scripts, size_t n)
+{
+	for (size_t i = 0; scripts && i < n; i++)
+		script_free(scripts[i]);
+	free(scripts);
+}
+
+int teller_scripts(const struct rules_part *part, struct script ***ret_scripts)
+{
+	struct script **scripts = NULL;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < part->n; i++) {
+		if (!part->of[i]->script)
+			continue;
+		if (!scripts && !(scripts = calloc(part->n, sizeof(*scripts))))
+			r = err_new(-ENOMEM, "no memory for scripts");
+		if (r == 0)
+			r = script_open(part->of[i]->script, &scripts[i]);
+		if (r < 0)
+			r = err_wrap(r, "start the script of the rule %s", part->of[i]->id);
+	}
+	if (r < 0) {
+		scripts_free(scripts, part->n);
+		return r;
+	}
+	*ret_scripts = scripts;
+	return 0;
+}
+
+void teller_follow(struct teller *t, const struct rules_part *part, struct script **scripts)
+{
+	scripts_free(t->script, t->part ? t->part->n : 0);
+	t->part = part;
+	t->script = scripts;
+}
+
 void teller_close(struct teller *t)
 {
+	scripts_free(t->script, t->part ? t->part->n : 0);
+	t->script = NULL;
+	t->part = NULL;
 	kept_room_free(t->room);
 	kept_room_free(t->last);
 	kept_room_free(t->now);
@@ -180,15 +257,20 @@ static int run_rules(struct house *h, struct rules *fresh)
 					       .as_they_come = true };
 	const struct runner_sink sink = { teller_put, &h->teller };
 	AUTO(rules) rules = fresh;
+	struct script **scripts = NULL;
 	int r = 0;
 
 	if (rules->shared.set && !h->waiting)
 		r = open_waiting(h);
 	if (r == 0)
+		r = teller_scripts(&rules->shared, &scripts);
+	if (r == 0)
 		r = house_follow(&h->runner, rules->shared.set, &runner, &sink);
-	if (r < 0)
+	if (r < 0) {
+		scripts_free(scripts, rules->shared.n);
 		return r;
-	h->teller.part = &rules->shared;
+	}
+	teller_follow(&h->teller, &rules->shared, scripts);
 	rules_free(h->rules);
 	h->rules = take(rules);
 	return 0;
@@ -277,6 +359,32 @@ int house_reload(struct house *h, const char *rules_path, bool watch)
 	return load_from(h, rules_path ? rules_path : "", watch);
 }
 
+/* Scripts of all rules together, and which of them are disabled. */
+static void scripts_status(const struct book *book, struct buf *out)
+{
+	auto_buf struct buf off = { .max = HOUSE_WHY_MAX };
+	uint64_t runs = 0, failed = 0, scripts = 0, disabled = 0;
+
+	for (size_t i = 0; i < book->n_rules; i++) {
+		const struct book_rule *rule = &book->rule[i];
+		struct script_stats stats;
+
+		if (!rule->script || rule->mode == BOOK_OFF)
+			continue;
+		script_stats(rule->script, &stats);
+		scripts++;
+		runs += stats.runs;
+		failed += stats.too_long + stats.too_much + stats.failed;
+		if (stats.disabled)
+			buf_printf(&off, "%s%s", disabled++ ? ", " : "", rule->id);
+	}
+	buf_printf(out,
+		   ",\"scripts\":%" PRIu64 ",\"script_runs\":%" PRIu64 ",\"scripts_stopped\":%" PRIu64
+		   ",\"scripts_disabled\":%" PRIu64 ",\"disabled\":",
+		   scripts, runs, failed, disabled);
+	(void)json_write_str(out, buf_text(&off), off.len);
+}
+
 void house_status(struct house *h, struct buf *out)
 {
 	(void)pthread_mutex_lock(&h->lock);
@@ -284,6 +392,7 @@ void house_status(struct house *h, struct buf *out)
 		   h->rules->local.n + h->rules->shared.n, h->rules->book->n_files, h->loads, h->loads_failed);
 	buf_str(out, ",\"rules_refused\":");
 	(void)json_write_str(out, h->why, strlen(h->why));
+	scripts_status(h->rules->book, out);
 	(void)pthread_mutex_unlock(&h->lock);
 }
 

@@ -22,12 +22,18 @@ struct teller {
 	/* For the events of a finding, for the last of them, and for the one that is being looked at. */
 	struct kept_room *room, *last, *now;
 	const struct rules_part *part;
+	struct script **script;      /* of each rule of the part that has one; NULL: none has */
 	const struct event *current; /* that is being looked at */
 	const struct engine_sink *sink;
 	uint64_t findings;
 };
-/* `part` and `sink` are set before the first match. */
+/* `sink` is set before the first match, and a part given. */
 int teller_open(struct teller *t, struct kept *kept);
+/* Opens the scripts of the part's rules: NULL for a part without. */
+int teller_scripts(const struct rules_part *part, struct script ***ret_scripts);
+/* From now on matches are of this part, which outlives them; the scripts are the teller's. */
+void teller_follow(struct teller *t, const struct rules_part *part, struct script **scripts);
+void scripts_free(struct script **scripts, size_t n);
 void teller_close(struct teller *t);
 /* The runner's sink, with the teller as its context. */
 void teller_put(void *teller, const struct runner_match *match);

@@ -36,7 +36,8 @@ static int make_part(struct book *book, struct rules_part *part, bool local)
 
 	part->queries = calloc(book->n_rules + 1, sizeof(*part->queries));
 	part->of = calloc(book->n_rules + 1, sizeof(*part->of));
-	if (!part->queries || !part->of)
+	part->told = calloc(book->n_rules + 1, sizeof(*part->told));
+	if (!part->queries || !part->of || !part->told)
 		return err_new(-ENOMEM, "no memory for rules");
 	for (size_t i = 0; i < book->n_rules; i++) {
 		const struct book_rule *rule = &book->rule[i];
@@ -85,6 +86,7 @@ static void part_free(struct rules_part *part)
 	ruleset_unref(part->set);
 	free(part->queries);
 	free(part->of);
+	free(part->told);
 }
 
 struct rules *rules_ref(struct rules *r)

@@ -10,6 +10,7 @@
 struct rules_part {
 	struct runner_query *queries; /* of the ruleset, in its order */
 	const struct book_rule **of;
+	atomic_bool *told; /* its script was disabled, and that has been told */
 	size_t n;
 	struct ruleset *set; /* NULL: no rules */
 };
