@@ -10,9 +10,9 @@
 #include "predicate/runtime.h"
 
 const struct script_limits script_limits_usual = {
-	.instructions = 1000000,
+	.instructions = 500000,
 	.memory = 8 << 20,
-	.time_ns = 4 * NS_PER_MS,
+	.time_ns = 3 * NS_PER_MS,
 	.strikes = 10,
 };
 

@@ -26,7 +26,7 @@ struct script_limits {
 			   */
 	uint32_t strikes; /* runs that failed before it is disabled */
 };
-extern const struct script_limits script_limits_usual; /* 1 M, 8 MiB, 4 ms, 10 */
+extern const struct script_limits script_limits_usual; /* 500,000, 8 MiB, 3 ms, 10 */
 
 enum {
 	SCRIPT_TEXT_MAX = 1 << 20, /* bytes of a script */

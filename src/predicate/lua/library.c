@@ -284,6 +284,15 @@ static int charged_move(lua_State *L)
 	return pass_on(L);
 }
 
+/* A number beyond the range of int would become another one, and not the same on each machine. */
+static int repeat(lua_State *L)
+{
+	double n = luaL_checknumber(L, 2);
+
+	luaL_argcheck(L, n >= -1 && n <= INT32_MAX, 2, "beyond what can be");
+	return charged(L);
+}
+
 static bool shows_its_place(lua_State *L, int i)
 {
 	return lua_type(L, i) > LUA_TSTRING || lua_islightuserdata(L, i);
@@ -415,7 +424,7 @@ static const char prelude[] = "local raw, floor, error, type, concat, next = ...
 			      "return sort, pairs\n";
 
 /* How a function of Lua's library is taken over. */
-enum taken { AS_IT_IS, CHARGED, CHARGED_FROM_2, CHARGED_FROM_3, TEXT_OF, FORMAT, FIND, NO_PATTERNS };
+enum taken { AS_IT_IS, CHARGED, CHARGED_FROM_2, CHARGED_FROM_3, REPEAT, TEXT_OF, FORMAT, FIND, NO_PATTERNS };
 
 static const struct {
 	const char *lib, *name;
@@ -438,7 +447,7 @@ static const struct {
 	{ "string", "match", NO_PATTERNS },
 	{ "string", "len", AS_IT_IS },
 	{ "string", "lower", CHARGED },
-	{ "string", "rep", CHARGED },
+	{ "string", "rep", REPEAT },
 	{ "string", "reverse", CHARGED },
 	{ "string", "sub", AS_IT_IS },
 	{ "string", "upper", CHARGED },
@@ -515,6 +524,9 @@ static void take_over(lua_State *L, const char *name, enum taken how)
 	case CHARGED_FROM_3:
 		lua_pushinteger(L, how == CHARGED_FROM_2 ? 1 : 2);
 		lua_pushcclosure(L, charged_move, 2);
+		break;
+	case REPEAT:
+		lua_pushcclosure(L, repeat, 1);
 		break;
 	case TEXT_OF:
 		lua_pushcclosure(L, text_of, 1);

@@ -184,6 +184,7 @@ static void begin(struct lua *lua, uint64_t times)
 /* What an error was: the message stands on top of the stack. */
 static enum script_verdict verdict_of(struct lua *lua)
 {
+	/* Only its beginning is looked at: it may be long. */
 	const char *text = lua_type(lua->L, -1) == LUA_TSTRING ? lua_tostring(lua->L, -1) : NULL;
 
 	if (lua->stop == LUA_TOO_LONG)
@@ -193,10 +194,10 @@ static enum script_verdict verdict_of(struct lua *lua)
 	if (!text)
 		say(lua, "an error that is no text");
 	else if (!strncmp(text, "lua:", 4))
-		say(lua, "line %s", text + 4);
+		say(lua, "line %.200s", text + 4);
 	else
-		say(lua, "%s", text);
-	return text && strstr(text, "stack overflow") ? SCRIPT_TOO_MUCH : SCRIPT_FAILED;
+		say(lua, "%.200s", text);
+	return text && strstr(lua->error, "stack overflow") ? SCRIPT_TOO_MUCH : SCRIPT_FAILED;
 }
 
 /* ---- a world ------------------------------------------------------------------------------------------------- */

@@ -2,10 +2,13 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
+#include <time.h>
 #include "base/clock.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/test.h"
 #include "event/json_event.h"
+#include "predicate/lua/hostile.h"
 #include "predicate/script.h"
 
 /* One event and one script. */
@@ -160,4 +163,234 @@ TEST(scripts_say_yes_and_no)
 				test_fail(T_HERE, "%s", script_error(f.script));
 		}
 	}
+}
+
+/* ---- limits ---------------------------------------------------------------------------------------------------- */
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * NS_PER_S + (uint64_t)t.tv_nsec;
+}
+
+TEST(hostile_scripts_end_within_their_limits_and_others_go_on)
+{
+	static const struct script_limits often = { .strikes = 1000000 };
+	static const struct script_options options = { .limits = &often };
+	auto_fixture struct fixture good = { 0 };
+
+	log_set_level(LOG_LEVEL_ERROR);
+	require_ok(fixture_open(&good, "return function(event) return event['process.pid'] == 42 end", NULL));
+	for_each_row (r, hostile) {
+		auto_fixture struct fixture f = { 0 };
+		char text[1024];
+
+		(void)snprintf(text, sizeof(text), "%sfunction match(event) %s end", r->top, r->text);
+		if (fixture_open(&f, text, &options) < 0) {
+			test_fail(T_HERE, "%s", err_trail());
+			continue;
+		}
+		/* Twice: what is left of it is as good as new. */
+		for (int i = 0; i < 2; i++) {
+			uint64_t began = cpu_ns();
+			enum script_verdict got = script_run(f.script, &f.ev);
+
+			/* Far more than the 3 ms that it has, and far less than it wants. */
+			check(cpu_ns() - began < NS_PER_S);
+			if (r->want == ENDS_SOMEHOW)
+				check(got >= SCRIPT_TOO_LONG && got <= SCRIPT_FAILED);
+			else
+				check_int(got, r->want);
+			check(got < SCRIPT_TOO_LONG || *script_error(f.script));
+			check_int(script_run(good.script, &good.ev), SCRIPT_YES);
+		}
+	}
+	log_set_level(LOG_LEVEL_INFO);
+}
+
+TEST(scripts_that_cannot_run_are_refused_with_their_line)
+{
+	static const struct {
+		const char *name, *text;
+		unsigned line;
+		const char *message;
+	} rows[] = {
+		{ "syntax", "\n\nreturn function( end", 3, "'end'" },
+		{ "no function", "return 1", 0, "" },
+		{ "nothing", "", 0, "a script returns a function of an event, or defines match(event)" },
+		{ "an error at the top", "\nerror('x')", 2, "x" },
+		{ "an endless loop at the top", "while true do end", 0, "instructions" },
+		{ "memory at the top", "local s = 'x' while true do s = s .. s end", 0, "at most" },
+		{ "a bad pattern", "\nlocal p = shrike.regex('(') function match() end", 2, "character is missing" },
+		{ "bad blocks", "local p = shrike.blocks('10.0.0.0/33') function match() end", 1, "10.0.0.0/33" },
+		{ "a list that the rule has not", "local p = shrike.list('x') function match() end", 1,
+		  "the rule has no list \"x\"" },
+		{ "a field that cannot be", "local p = shrike.field('') function match() end", 1, "name of a field" },
+		{ "the event at the top", "local p = shrike.category() function match() end", 1, "there is no event" },
+		{ "bytecode", "\x1bLJ\x02", 0, "" },
+		{ "nested without end",
+		  "return ((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
+		  "((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((("
+		  "((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((((1",
+		  1, "" },
+		{ "too complex a pattern", "local p = shrike.regex('.*a.{300}b.{300}c.*') function match() end", 1,
+		  "too complex" },
+		{ "more patterns than there may be", "for i = 1, 100 do shrike.regex('x' .. i) end", 1,
+		  "more than 64 patterns" },
+		{ "more fields than there may be", "for i = 1, 300 do shrike.field('x.y' .. i) end", 1,
+		  "more than 256 fields" },
+	};
+
+	for_each_row (r, rows) {
+		auto_fixture struct fixture f = { 0 };
+
+		check_int(fixture_open(&f, r->text, NULL), -EINVAL);
+		check_int(f.diag.line, r->line);
+		check_has(f.diag.message, r->message);
+		check_has(err_trail(), f.diag.message);
+	}
+}
+
+TEST(nothing_is_kept_from_one_event_to_the_next)
+{
+	static const struct {
+		const char *name, *text;
+	} rows[] = {
+		{ "a variable", "local n = 0 return function() n = n + 1 return n == 1 end" },
+		{ "a variable of a function within", "local n = 0 local function f() n = n + 1 return n end return "
+						     "function() return f() == 1 end" },
+		{ "a table", "local t = {} return function() t[#t + 1] = 1 return #t == 1 end" },
+		{ "a table in a table", "local t = {{}} return function() local x = t[1] x[#x + 1] = 1 return #x == 1 "
+					"end" },
+		{ "a table of globals", "t = {} function match() t[#t + 1] = 1 return #t == 1 end" },
+		{ "a table behind functions", "local function make() local t = {} return function() t[#t + 1] = 1 "
+					      "return #t end end local f = make() return function() return f() == 1 "
+					      "end" },
+		{ "a generator", "local function count() local n = 0 return function() n = n + 1 return n end end "
+				 "local f = count() return function() return f() == 1 end" },
+		{ "an iterator", "local i = pairs{1, 2, 3} return function() return i() == 1 end" },
+		{ "a text is set to nil", "local t = 'x' return function() local was = t t = nil return was == 'x' "
+					  "end" },
+		{ "nothing at all", "return function() local t = {} t[1] = 1 return #t == 1 end" },
+	};
+
+	for_each_row (r, rows) {
+		auto_fixture struct fixture f = { 0 };
+
+		require_ok(fixture_open(&f, r->text, NULL));
+		for (int i = 0; i < 3; i++)
+			check_int(script_run(f.script, &f.ev), SCRIPT_YES);
+		check_str(script_error(f.script), "");
+	}
+}
+
+TEST(memory_that_scripts_leave_is_found_again)
+{
+	static const struct script_limits limits = { .memory = 2 << 20 };
+	static const struct script_options options = { .limits = &limits };
+	auto_fixture struct fixture f = { 0 };
+
+	/* Blocks of all sizes, most of them only once. */
+	require_ok(fixture_open(&f,
+				"return function(e) local n = e['process.pid'] local t = {} for i = 1, 20 do t[i] = "
+				"string.rep('x', (n * 7919 + i * 104729) % 20000) end return #t == 20 end",
+				&options));
+	for (int i = 0; i < 3000; i++) {
+		char line[64];
+		enum script_verdict got;
+
+		(void)snprintf(line, sizeof(line), "{\"process\":{\"pid\":%d}}", i);
+		require(fixture_event(&f, line));
+		got = script_run(f.script, &f.ev);
+		if (got != SCRIPT_YES)
+			test_fail(T_HERE, "%d: %d %s", i, got, script_error(f.script));
+		require(got == SCRIPT_YES);
+	}
+}
+
+TEST(a_script_is_disabled_after_its_strikes)
+{
+	static const struct script_limits limits = { .strikes = 3 };
+	static const struct script_options options = { .limits = &limits };
+	auto_fixture struct fixture f = { 0 };
+	struct script_stats stats;
+	char reason[256];
+
+	require_ok(fixture_open(&f,
+				"return function(e) if e['process.pid'] == 42 then error('no luck') end return true "
+				"end",
+				&options));
+	check_int(script_run(f.script, &f.ev), SCRIPT_FAILED);
+	check_has(script_error(f.script), "line 1: no luck");
+	require(fixture_event(&f, "{\"process\":{\"pid\":1}}"));
+	check_int(script_run(f.script, &f.ev), SCRIPT_YES);
+	script_reason(f.code, reason, sizeof(reason));
+	check_str(reason, "");
+	require(fixture_event(&f, event_line));
+	check_int(script_run(f.script, &f.ev), SCRIPT_FAILED);
+	check_int(script_run(f.script, &f.ev), SCRIPT_FAILED);
+	check_int(script_run(f.script, &f.ev), SCRIPT_DISABLED);
+	script_reason(f.code, reason, sizeof(reason));
+	check_has(reason, "no luck");
+	script_free(take(f.script));
+	script_stats(f.code, &stats);
+	check_int(stats.runs, 4);
+	check_int(stats.matches, 1);
+	check_int(stats.failed, 3);
+	check(stats.disabled);
+}
+
+/* ---- threads --------------------------------------------------------------------------------------------------- */
+
+enum { THREADS = 4, TURNS = 2000 };
+
+struct runner {
+	pthread_t thread;
+	struct script_code *code;
+	const struct event *ev;
+	atomic_uint *wrong;
+};
+
+static void *run_turns(void *arg)
+{
+	struct runner *r = arg;
+	AUTO(script) s = NULL;
+
+	if (script_open(r->code, &s) < 0) {
+		atomic_fetch_add(r->wrong, 1);
+		return NULL;
+	}
+	for (int i = 0; i < TURNS; i++)
+		if (script_run(s, r->ev) != SCRIPT_YES)
+			atomic_fetch_add(r->wrong, 1);
+	return NULL;
+}
+
+TEST(instances_on_several_threads_share_one_code)
+{
+	auto_fixture struct fixture f = { 0 };
+	struct runner runner[THREADS];
+	struct script_stats stats;
+	atomic_uint wrong = 0;
+
+	require_ok(fixture_open(&f,
+				"local p, l = shrike.regex('B.*'), shrike.list_of{'bash'}\n"
+				"return function(e) return shrike.matches(e['process.name'], p) and "
+				"shrike.field_in_fold('process.name', l) end",
+				NULL));
+	for (size_t i = 0; i < THREADS; i++) {
+		runner[i] = (struct runner) { .code = f.code, .ev = &f.ev, .wrong = &wrong };
+		require(pthread_create(&runner[i].thread, NULL, run_turns, &runner[i]) == 0);
+	}
+	for (int i = 0; i < 100; i++)
+		script_stats(f.code, &stats);
+	for (size_t i = 0; i < THREADS; i++)
+		(void)pthread_join(runner[i].thread, NULL);
+	script_stats(f.code, &stats);
+	check_int(atomic_load(&wrong), 0);
+	check_int(stats.runs, THREADS * TURNS);
+	check_int(stats.matches, THREADS * TURNS);
+	check(stats.ns > 0);
 }
