@@ -146,8 +146,18 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
 	}
 	if (p && pool_same(old, n))
 		return p;
+	/* A block that shrinks is not refused: LuaJIT shrinks its stack while an error is on its way, and never comes
+	 * back. */
+	if (p && n <= old) {
+		block = pool_alloc(&lua->pool, n);
+		if (!block)
+			return p;
+		memcpy(block, p, n);
+		pool_free(&lua->pool, p, old);
+		return block;
+	}
 	lua->bytes_unseen += (uint32_t)(n < UNSEEN_MAX ? n : UNSEEN_MAX);
-	if (lua->bytes_unseen >= UNSEEN_MAX && is_late(lua)) {
+	if (lua->bytes_unseen >= UNSEEN_MAX && !lua->stop && is_late(lua)) {
 		too_long(lua);
 		return NULL;
 	}
@@ -161,7 +171,7 @@ static void *allocate(void *ud, void *p, size_t old, size_t n)
 		return NULL;
 	}
 	if (p) {
-		memcpy(block, p, old < n ? old : n);
+		memcpy(block, p, old);
 		pool_free(&lua->pool, p, old);
 	}
 	return block;
