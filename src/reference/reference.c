@@ -12,6 +12,7 @@ const struct reference_page reference_pages[] = {
 	{ "docs/reference/openapi.json", reference_openapi_json },
 	{ "proto/shrike/v1/alerts.proto", reference_alerts_proto },
 	{ "proto/shrike/v1/export.proto", reference_export_proto },
+	{ "docs/reference/host-api.md", reference_host_api_md },
 	{ "sdk/shrike.h", reference_sdk_h },
 	{ "src/api/proto_numbers.c", reference_proto_numbers },
 };

