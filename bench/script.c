@@ -13,6 +13,7 @@
 #include "predicate/lua/hostile.h"
 #include "predicate/predicate.h"
 #include "predicate/script.h"
+#include "predicate/wasm/hostile.h"
 #include "rule/rule.h"
 #include "sensors/process/process.event.h"
 #include "sensors/sensor.h"
@@ -119,27 +120,78 @@ static double script_ns(const struct event *ev, enum script_kind kind, const cha
 	return best;
 }
 
+static bool have_wasm(void)
+{
+	static const char text[] = "(module (func (export \"match\") (result i32) (i32.const 0)))";
+	AUTO(script_code) code = NULL;
+	struct diag d;
+
+	return script_compile(SCRIPT_WASM, "none", text, strlen(text), NULL, &d, &code) != -ENOTSUP;
+}
+
+/* What every module begins with: it names its fields while it is loaded, and `match` asks about them. */
+#define WASM(body)                                                                                                     \
+	"(module " IMPORT("field", "(param i32 i32) (result i32)") IMPORT(                                             \
+		"wildcard", "(param i32 i32) (result i32)") IMPORT("int", "(param i32 i64) (result i64)")              \
+		IMPORT("text", "(param i32 i32 i32) (result i32)") IMPORT(                                             \
+			"field_is", "(param i32 i32 i32) (result i32)") IMPORT("field_starts_with",                    \
+									       "(param i32 i32 i32) (result i32)")     \
+			IMPORT("field_matches",                                                                        \
+			       "(param i32 i32) (result i32)") "(memory (export \"memory\") 1 1) (data (i32.const 0) " \
+							       "\"process.pidprocess.executableprocess.nameprocess."   \
+							       "args\")"                                               \
+							       "(data (i32.const 100) "                                \
+							       "\"/usr/bin/bash*gnu*clang*-x/usr/\")"                  \
+							       "(global $pid (mut i32) (i32.const 0)) (global $exe "   \
+							       "(mut i32) (i32.const 0))"                              \
+							       "(global $name (mut i32) (i32.const 0)) (global $args " \
+							       "(mut i32) (i32.const 0))"                              \
+							       "(global $gnu (mut i32) (i32.const 0))"                 \
+							       "(func (export \"load\") (global.set $pid (call "       \
+							       "$field (i32.const 0) (i32.const 11)))"                 \
+							       " (global.set $exe (call $field (i32.const 11) "        \
+							       "(i32.const 18)))"                                      \
+							       " (global.set $name (call $field (i32.const 29) "       \
+							       "(i32.const 12)))"                                      \
+							       " (global.set $args (call $field (i32.const 41) "       \
+							       "(i32.const 12)))"                                      \
+							       " (global.set $gnu (call $wildcard (i32.const 113) "    \
+							       "(i32.const 11))))" MATCH(body) ")"
+#define WASM_NUMBER "(i64.gt_s (call $int (global.get $pid) (i64.const -1)) (i64.const 4000))"
+#define WASM_BASH   "(i32.const 109) (i32.const 4)"
+
 /* The same in each language. A runtime that is not there has no figure. */
 static const struct {
-	const char *name, *eql, *lua;
+	const char *name, *eql, *lua, *wasm;
 } conditions[] = {
-	{ "nothing", "true", "return function() return true end" },
-	{ "number", "process.pid > 4000", "return function(event) return event['process.pid'] > 4000 end" },
+	{ "nothing", "true", "return function() return true end", WASM("(i32.const 1)") },
+	{ "number", "process.pid > 4000", "return function(event) return event['process.pid'] > 4000 end",
+	  WASM(WASM_NUMBER) },
 	{ "text", "process.executable == \"/usr/bin/bash\"",
-	  "return function() return shrike.field_is('process.executable', '/usr/bin/bash') end" },
+	  "return function() return shrike.field_is('process.executable', '/usr/bin/bash') end",
+	  WASM("(call $field_is (global.get $exe) (i32.const 100) (i32.const 13))") },
 	{ "text_made", "process.executable == \"/usr/bin/bash\"",
-	  "return function(event) return event['process.executable'] == '/usr/bin/bash' end" },
+	  "return function(event) return event['process.executable'] == '/usr/bin/bash' end",
+	  WASM("(i32.and (i32.eq (call $text (global.get $exe) (i32.const 200) (i32.const 64)) (i32.const 13))"
+	       " (i64.eq (i64.load (i32.const 200)) (i64.load (i32.const 100))))") },
 	{ "wildcard", "process.executable like \"*gnu*clang*\"",
 	  "local p = shrike.wildcard('*gnu*clang*') return function() return "
-	  "shrike.field_matches('process.executable', p) end" },
+	  "shrike.field_matches('process.executable', p) end",
+	  WASM("(call $field_matches (global.get $exe) (global.get $gnu))") },
 	{ "any_argument", "process.args == \"-x\"",
-	  "return function() return shrike.field_is('process.args', '-x') end" },
+	  "return function() return shrike.field_is('process.args', '-x') end",
+	  WASM("(call $field_is (global.get $args) (i32.const 124) (i32.const 2))") },
 	{ "three", "process.pid > 4000 and process.executable like \"/usr/*\" and process.name == \"bash\"",
 	  "return function(event) return event['process.pid'] > 4000 and "
-	  "shrike.field_starts_with('process.executable', '/usr/') and event['process.name'] == 'bash' end" },
+	  "shrike.field_starts_with('process.executable', '/usr/') and event['process.name'] == 'bash' end",
+	  WASM("(i32.and " WASM_NUMBER
+	       " (i32.and (call $field_starts_with (global.get $exe) (i32.const 126) (i32.const 5))"
+	       " (call $field_is (global.get $name) " WASM_BASH ")))") },
 	{ "anew", "process.args == \"-x\"",
 	  "local wanted = {'-x', '-y'} return function() for _, w in ipairs(wanted) do if "
-	  "shrike.field_is('process.args', w) then return true end end end" },
+	  "shrike.field_is('process.args', w) then return true end end end",
+	  WASM("(i32.store (i32.const 300) (i32.const 1)) (call $field_is (global.get $args) (i32.const 124) "
+	       "(i32.const 2))") },
 };
 
 static void one_condition(const struct event *ev)
@@ -150,54 +202,86 @@ static void one_condition(const struct event *ev)
 		printf("{\"name\":\"script.vm.%s\",\"value\":%.4g,\"unit\":\"ns\"}\n", conditions[i].name, vm);
 		printf("{\"name\":\"script.lua.%s\",\"value\":%.4g,\"unit\":\"ns\",\"times_the_vm\":%.2f}\n",
 		       conditions[i].name, lua, lua / vm);
+		if (have_wasm()) {
+			double wasm = script_ns(ev, SCRIPT_WASM, conditions[i].wasm);
+
+			printf("{\"name\":\"script.wasm.%s\",\"value\":%.4g,\"unit\":\"ns\",\"times_the_vm\":%.2f}\n",
+			       conditions[i].name, wasm, wasm / vm);
+		}
 	}
 }
 
 /* ---- those that mean harm -------------------------------------------------------------------------------------- */
 
+/* The least of some runs, in ms: what else the machine does is no delay of the script's making. */
+static double stopped_ms(const struct event *ev, enum script_kind kind, const char *text, uint64_t instructions)
+{
+	struct script_limits limits = { .instructions = instructions, .strikes = UINT32_MAX };
+	struct script_options options = { .limits = &limits };
+	AUTO(script_code) code = NULL;
+	AUTO(script) s = NULL;
+	double best = 1e18;
+	struct diag d;
+
+	if (script_compile(kind, "bench", text, strlen(text), &options, &d, &code) < 0 || script_open(code, &s) < 0)
+		die();
+	for (int k = 0; k < STOPS; k++) {
+		double began = now_ns(), ns;
+
+		sink += script_run(s, ev);
+		ns = now_ns() - began;
+		best = ns < best ? ns : best;
+	}
+	return best / 1e6;
+}
+
+struct worst {
+	double ms;
+	const char *name;
+	size_t n;
+};
+
+static void stopped(struct worst *w, const char *language, const char *name, double ms)
+{
+	if (getenv("BENCH_ALL"))
+		printf("{\"name\":\"script.%s.hostile\",\"value\":%.3g,\"unit\":\"ms\",\"script\":\"%s\"}\n", language,
+		       ms, name);
+	w->n++;
+	if (ms > w->ms) {
+		w->ms = ms;
+		w->name = name;
+	}
+}
+
+static void report_worst(const struct worst *w, const char *language)
+{
+	printf("{\"name\":\"script.%s.stopped_after\",\"value\":%.3g,\"unit\":\"ms\",\"scripts\":%zu,\"worst\":\"%s\"}"
+	       "\n",
+	       language, w->ms, w->n, w->name);
+}
+
 static void hostile_scripts(const struct event *ev)
 {
-	static const struct script_limits often = { .strikes = UINT32_MAX };
-	static const struct script_options options = { .limits = &often };
-	double worst = 0;
-	const char *which = "";
+	struct worst lua = { 0 }, wasm = { 0 };
 
 	log_set_level(LOG_LEVEL_ERROR);
 	for (size_t i = 0; i < countof(hostile); i++) {
-		AUTO(script_code) code = NULL;
-		AUTO(script) s = NULL;
-		double best = 1e18;
 		char text[1024];
-		struct diag d;
 
 		(void)snprintf(text, sizeof(text), "%sfunction match(event) %s end", hostile[i].top, hostile[i].text);
-		if (script_compile(SCRIPT_LUA, "bench", text, strlen(text), &options, &d, &code) < 0 ||
-		    script_open(code, &s) < 0)
-			die();
-		/* What else the machine does is no delay of the script's making: the least of some runs. */
-		for (int k = 0; k < STOPS; k++) {
-			double began = now_ns(), ns;
-
-			sink += script_run(s, ev);
-			ns = now_ns() - began;
-			best = ns < best ? ns : best;
-		}
-		if (getenv("BENCH_ALL"))
-			printf("{\"name\":\"script.lua.hostile\",\"value\":%.3g,\"unit\":\"ms\",\"script\":\"%s\"}\n",
-			       best / 1e6, hostile[i].name);
-		if (best > worst) {
-			worst = best;
-			which = hostile[i].name;
-		}
+		stopped(&lua, "lua", hostile[i].name, stopped_ms(ev, SCRIPT_LUA, text, 0));
 	}
-	printf("{\"name\":\"script.lua.stopped_after\",\"value\":%.3g,\"unit\":\"ms\",\"scripts\":%zu,\"worst\":\"%s\"}"
-	       "\n",
-	       worst / 1e6, countof(hostile), which);
+	report_worst(&lua, "lua");
+	if (!have_wasm())
+		return;
+	for (size_t i = 0; i < countof(hostile_modules); i++)
+		stopped(&wasm, "wasm", hostile_modules[i].name,
+			stopped_ms(ev, SCRIPT_WASM, hostile_modules[i].text, hostile_modules[i].instructions));
+	report_worst(&wasm, "wasm");
 }
 
-static void making(void)
+static void making(enum script_kind kind, const char *language, const char *text)
 {
-	const char *text = conditions[6].lua;
 	AUTO(script_code) code = NULL;
 	double compile = 1e18, open = 1e18;
 	struct diag d;
@@ -207,7 +291,7 @@ static void making(void)
 		double began = now_ns(), between;
 
 		script_code_free(take(code));
-		if (script_compile(SCRIPT_LUA, "bench", text, strlen(text), NULL, &d, &code) < 0)
+		if (script_compile(kind, "bench", text, strlen(text), NULL, &d, &code) < 0)
 			die();
 		between = now_ns();
 		if (script_open(code, &s) < 0)
@@ -215,9 +299,9 @@ static void making(void)
 		compile = between - began < compile ? between - began : compile;
 		open = now_ns() - between < open ? now_ns() - between : open;
 	}
-	printf("{\"name\":\"script.lua.compile\",\"value\":%.4g,\"unit\":\"us\",\"bytes\":%zu}\n", compile / 1e3,
-	       script_size(code));
-	printf("{\"name\":\"script.lua.open\",\"value\":%.4g,\"unit\":\"us\"}\n", open / 1e3);
+	printf("{\"name\":\"script.%s.compile\",\"value\":%.4g,\"unit\":\"us\",\"bytes\":%zu}\n", language,
+	       compile / 1e3, script_size(code));
+	printf("{\"name\":\"script.%s.open\",\"value\":%.4g,\"unit\":\"us\"}\n", language, open / 1e3);
 }
 
 int main(void)
@@ -230,7 +314,9 @@ int main(void)
 	if (!ev.kind)
 		return 1;
 	one_condition(&ev);
-	making();
+	making(SCRIPT_LUA, "lua", conditions[6].lua);
+	if (have_wasm())
+		making(SCRIPT_WASM, "wasm", conditions[6].wasm);
 	hostile_scripts(&ev);
 	return sink == 1;
 }
