@@ -2,25 +2,24 @@
 #include "agent/control.h"
 #include <grp.h>
 #include <limits.h>
-#include <poll.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include "agent/agent.h"
+#include "agent/control_alerts.h"
 #include "agent/pipeline.h"
 #include "agent/recorder.h"
 #include "agent/stream.h"
+#include "agent/talk.h"
 #include "base/err.h"
 #include "base/json.h"
 #include "base/peer.h"
 #include "base/log.h"
 #include "config/option.h"
 #include "context/file_hash.h"
-#include "store/alerts_ask.h"
 
 /* How long a client may take to read what it asked for before it is let go. */
 static const struct timeval send_timeout = { .tv_sec = 10 };
@@ -58,37 +57,6 @@ struct control {
 
 /* ---- answering ------------------------------------------------------------------------------------- */
 
-static int send_all(struct client *c, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t k = send(c->fd, p, n, MSG_NOSIGNAL);
-
-		if (k < 0 && errno == EINTR)
-			continue;
-		if (k <= 0)
-			return -EPIPE;
-		p += k;
-		n -= (size_t)k;
-	}
-	return 0;
-}
-
-static int answer_error(struct client *c, const char *text)
-{
-	auto_buf struct buf out;
-
-	buf_init(&out, CONTROL_ANSWER_MAX);
-	buf_str(&out, "{\"ok\":false,\"error\":");
-	json_write_str(&out, text, strlen(text));
-	buf_str(&out, "}\n");
-	return send_all(c, buf_text(&out), out.len);
-}
-
-static int answer_ok(struct client *c)
-{
-	return send_all(c, "{\"ok\":true}\n", 12);
-}
-
 static const char *get_text(const struct json_node *object, const char *name)
 {
 	const struct json_node *v = object ? json_get(object, name) : NULL;
@@ -117,8 +85,8 @@ static int do_status(struct client *c)
 	buf_init(&out, CONTROL_ANSWER_MAX);
 	agent_status(c->control->agent, c->control, &out);
 	if (out.failed)
-		return answer_error(c, "the status does not fit into an answer");
-	return send_all(c, buf_text(&out), out.len);
+		return talk_error(c->fd, "the status does not fit into an answer");
+	return talk_send(c->fd, buf_text(&out), out.len);
 }
 
 /* ---- events ------------------------------------------------------------------------------------------ */
@@ -192,14 +160,6 @@ static int compile_filter(const struct json_node *request, struct filter **ret_f
 	return r < 0 ? r : filter_compile(&spec, ret_filter);
 }
 
-static bool has_hung_up(const struct client *c)
-{
-	char byte;
-	ssize_t n = recv(c->fd, &byte, 1, MSG_DONTWAIT | MSG_PEEK);
-
-	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
-}
-
 static int tell_loss(struct client *c, struct stream *st, __u64 *told)
 {
 	struct stream_counts counts = stream_counts(st);
@@ -212,7 +172,7 @@ static int tell_loss(struct client *c, struct stream *st, __u64 *told)
 		return 0;
 	n = snprintf(note, sizeof(note), "{\"shrike\":{\"stream\":{\"lost\":%llu}}}\n", counts.lost - *told);
 	*told = counts.lost;
-	return send_all(c, note, (size_t)n);
+	return talk_send(c->fd, note, (size_t)n);
 }
 
 static int pump(struct client *c, struct stream *st)
@@ -228,11 +188,11 @@ static int pump(struct client *c, struct stream *st)
 		do
 			r = stream_next(st, out.len ? 0 : STREAM_LOOK_MS, &out);
 		while (r == 1 && out.len < 64 << 10);
-		if (send_all(c, buf_text(&out), out.len) < 0 || tell_loss(c, st, &told) < 0)
+		if (talk_send(c->fd, buf_text(&out), out.len) < 0 || tell_loss(c, st, &told) < 0)
 			return -EPIPE;
 		if (r == -ENODATA)
 			return 0;
-		if (c->control->stop || has_hung_up(c))
+		if (c->control->stop || talk_has_hung_up(c->fd))
 			return 0;
 	}
 }
@@ -247,13 +207,13 @@ static int do_events(struct client *c, const struct json_node *request)
 
 	r = compile_filter(request, &filter);
 	if (r < 0)
-		return answer_error(c, err_trail());
+		return talk_error(c->fd, err_trail());
 	r = stream_open(agent_streams(c->control->agent), filter, get_number(request, "last"),
 			get_bool(request, "follow"), &st);
 	if (r < 0)
-		return answer_error(c, err_trail());
+		return talk_error(c->fd, err_trail());
 	c->stream = st;
-	r = answer_ok(c);
+	r = talk_ok(c->fd);
 	if (r == 0)
 		r = pump(c, st);
 	counts = stream_counts(st);
@@ -261,14 +221,14 @@ static int do_events(struct client *c, const struct json_node *request)
 	stream_close(st);
 	n = snprintf(end, sizeof(end), "{\"shrike\":{\"stream\":{\"end\":true,\"sent\":%llu,\"lost\":%llu}}}\n",
 		     counts.sent, counts.lost);
-	return r < 0 ? r : send_all(c, end, (size_t)n);
+	return r < 0 ? r : talk_send(c->fd, end, (size_t)n);
 }
 
 static bool capture_is_over(void *arg)
 {
 	const struct client *c = arg;
 
-	return c->control->stop || has_hung_up(c);
+	return c->control->stop || talk_has_hung_up(c->fd);
 }
 
 /* What follows the answer is a segment; the end of the connection is its end. */
@@ -291,255 +251,11 @@ static int do_record(struct client *c, const struct json_node *request)
 	if (r == 0 && !pipeline_raw(pipeline))
 		r = err_new(-ENOTSUP, "there is no raw ring to record from: set raw.ring in the configuration");
 	if (r < 0)
-		return answer_error(c, err_trail());
-	r = answer_ok(c);
-	if (r == 0 && recorder_capture(pipeline, &spec, c->fd) < 0 && !has_hung_up(c))
+		return talk_error(c->fd, err_trail());
+	r = talk_ok(c->fd);
+	if (r == 0 && recorder_capture(pipeline, &spec, c->fd) < 0 && !talk_has_hung_up(c->fd))
 		log_warning("a recording for a client ended early", "pid=%d why=\"%s\"", (int)c->peer.pid, err_trail());
 	return -EPIPE;
-}
-
-/* ---- alerts ------------------------------------------------------------------------------------------ */
-
-/* Alerts on their way to a client. */
-struct telling {
-	struct client *c;
-	struct buf lines; /* CONTROL_ANSWER_MAX and one alert more */
-};
-
-static bool tell_alert(void *arg, const struct alert *a)
-{
-	struct telling *t = arg;
-
-	if (t->lines.len >= 64 << 10)
-		return false;
-	alert_write(a, &t->lines);
-	buf_char(&t->lines, '\n');
-	return true;
-}
-
-static int send_lines(struct telling *t)
-{
-	int r = t->lines.failed ? answer_error(t->c, "an alert is too large to be told")
-				: send_all(t->c, buf_text(&t->lines), t->lines.len);
-
-	buf_clear(&t->lines);
-	return r;
-}
-
-/* The store lists the newest first; people read the newest last. So cursors are kept, and asked for the other way. */
-static bool keep_first(void *arg, const struct alert *a)
-{
-	uint64_t *oldest = arg;
-
-	*oldest = a->seq;
-	return true;
-}
-
-/* What fits and is kept, oldest first. */
-static int tell_kept(struct telling *t, struct alerts *store, const struct alerts_ask *asked, bool *ret_more)
-{
-	struct alerts_ask ask = *asked;
-	struct alerts_page page;
-	uint64_t oldest = 0;
-	int r = alerts_ask_list(store, &ask, keep_first, &oldest, &page);
-	size_t left = page.n;
-
-	*ret_more = page.more;
-	ask.order = ALERTS_OLDEST;
-	ask.cursor = oldest ? oldest - 1 : 0;
-	while (r == 0 && left) {
-		ask.limit = left;
-		r = alerts_ask_list(store, &ask, tell_alert, t, &page);
-		if (r == 0)
-			r = send_lines(t);
-		ask.cursor = page.cursor;
-		left -= page.n < left ? page.n : left;
-		if (!page.n)
-			break;
-	}
-	return r;
-}
-
-struct bell {
-	int fd;
-};
-
-static void ring_bell(void *arg, uint64_t revision)
-{
-	static const uint64_t one = 1;
-	const struct bell *bell = arg;
-
-	(void)revision;
-	(void)!write(bell->fd, &one, sizeof(one));
-}
-
-static uint64_t lost_by(struct alerts *store)
-{
-	struct alerts_stats s;
-
-	alerts_stats(store, &s);
-	return s.lost_full + s.lost_closed + s.lost_disk;
-}
-
-static int tell_new(struct telling *t, struct alerts *store, struct alerts_ask *ask, uint64_t *io_lost)
-{
-	uint64_t lost = lost_by(store);
-	struct alerts_page page = { .more = true };
-	int r = 0;
-
-	if (lost != *io_lost)
-		buf_printf(&t->lines, "{\"shrike\":{\"alerts\":{\"lost\":%llu}}}\n",
-			   (unsigned long long)(lost - *io_lost));
-	*io_lost = lost;
-	while (r == 0 && page.more && !t->c->control->stop) {
-		r = alerts_ask_list(store, ask, tell_alert, t, &page);
-		ask->cursor = r == 0 ? page.cursor : ask->cursor;
-		r = r < 0 ? r : send_lines(t);
-	}
-	return r;
-}
-
-static int follow_alerts(struct telling *t, struct alerts *store, struct alerts_ask *ask)
-{
-	struct bell bell = { eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
-	struct alerts_watcher watcher = { .changed = ring_bell, .arg = &bell };
-	struct pollfd fds[] = { { .fd = bell.fd, .events = POLLIN }, { .fd = t->c->fd, .events = POLLRDHUP } };
-	uint64_t lost = lost_by(store), rung;
-	int r = bell.fd < 0 ? err_sys(errno, "make an event") : alerts_watch(store, &watcher);
-
-	if (r < 0) {
-		fd_closep(&bell.fd);
-		return r;
-	}
-	do {
-		r = tell_new(t, store, ask, &lost);
-		if (r == 0)
-			(void)poll(fds, countof(fds), STREAM_LOOK_MS);
-		(void)!read(bell.fd, &rung, sizeof(rung));
-	} while (r == 0 && !t->c->control->stop && !has_hung_up(t->c));
-	alerts_unwatch(store, &watcher);
-	fd_closep(&bell.fd);
-	return r;
-}
-
-static int read_ask(const struct json_node *request, struct alerts_ask *ask)
-{
-	const struct json_node *words = json_get(request, "ask"), *name;
-	int r = 0;
-
-	if (words && words->type != JSON_OBJECT)
-		return err_new(-EINVAL, "ask: not an object");
-	for (const struct json_node *v = words ? json_first(words, &name) : NULL; v && r == 0;
-	     v = json_next(words, v, &name))
-		r = v->type == JSON_STRING ? alerts_ask_set(ask, name->s, v->s)
-					   : err_new(-EINVAL, "ask: %s is no text", name->s);
-	return r;
-}
-
-static struct alerts *store_of(const struct client *c)
-{
-	return agent_alerts(c->control->agent);
-}
-
-static int no_store(struct client *c)
-{
-	return answer_error(c, "this agent keeps no alerts: set alerts.store in its configuration");
-}
-
-static int do_alerts(struct client *c, const struct json_node *request)
-{
-	struct alerts *store = store_of(c);
-	struct telling t = { .c = c, .lines = { .max = CONTROL_ANSWER_MAX + 2 * ALERT_JSON_MAX } };
-	bool follow = get_bool(request, "follow"), more = false;
-	struct alerts_ask ask = { 0 };
-	struct alerts_totals totals = { .revision = 0 };
-	int r;
-
-	if (!store)
-		return no_store(c);
-	r = read_ask(request, &ask);
-	/* Before the list: what comes meanwhile is told after it, perhaps twice, and not missed. */
-	r = r < 0 || !follow ? r : alerts_totals(store, &totals);
-	if (r < 0)
-		return answer_error(c, err_trail());
-	r = answer_ok(c);
-	r = r < 0 ? r : tell_kept(&t, store, &ask, &more);
-	if (r == 0 && follow) {
-		ask.order = ALERTS_REVISIONS;
-		ask.cursor = totals.revision;
-		ask.limit = 0;
-		r = follow_alerts(&t, store, &ask);
-	}
-	buf_clear(&t.lines);
-	if (r == 0 || r != -EPIPE) {
-		buf_printf(&t.lines, "{\"shrike\":{\"alerts\":{\"end\":true,\"more\":%s", more ? "true" : "false");
-		if (r < 0) {
-			buf_str(&t.lines, ",\"error\":");
-			(void)json_write_str(&t.lines, err_trail(), strlen(err_trail()));
-		}
-		buf_str(&t.lines, "}}}\n");
-		r = send_all(c, buf_text(&t.lines), t.lines.len);
-	}
-	buf_free(&t.lines);
-	return r;
-}
-
-static bool write_one(void *arg, const struct alert *a)
-{
-	alert_write(a, arg);
-	return true;
-}
-
-static bool whole_id(void *arg, const struct alert *a)
-{
-	memcpy(arg, a->id, ALERT_ID_SIZE);
-	return true;
-}
-
-static int answer_alert(struct client *c, const char *id)
-{
-	auto_buf struct buf out = { .max = CONTROL_ANSWER_MAX + ALERT_JSON_MAX };
-	int r;
-
-	buf_str(&out, "{\"ok\":true,\"alert\":");
-	r = alerts_get(store_of(c), id, write_one, &out);
-	buf_str(&out, "}\n");
-	if (r < 0 || out.failed)
-		return answer_error(c, r < 0 ? err_trail() : "the alert does not fit into an answer");
-	return send_all(c, buf_text(&out), out.len);
-}
-
-static int do_alert(struct client *c, const struct json_node *request)
-{
-	const char *id = get_text(request, "id");
-
-	if (!store_of(c))
-		return no_store(c);
-	return id ? answer_alert(c, id) : answer_error(c, "alert wants an id");
-}
-
-static int do_alert_state(struct client *c, const struct json_node *request)
-{
-	const char *id = get_text(request, "id"), *to = get_text(request, "state");
-	const char *comment = get_text(request, "comment");
-	char who[32], whole[ALERT_ID_SIZE];
-	unsigned state = 0;
-	int r;
-
-	if (!store_of(c))
-		return no_store(c);
-	while (to && alert_state_names[state] && strcmp(alert_state_names[state], to) != 0)
-		state++;
-	if (!id || !to || !alert_state_names[state])
-		return answer_error(c, "alert_state wants an id and a state");
-	(void)snprintf(who, sizeof(who), "uid:%u", c->peer.uid);
-	r = alerts_get(store_of(c), id, whole_id, whole);
-	r = r < 0 ? r : alerts_set_state(store_of(c), whole, (enum alert_state)state, who, comment ? comment : "");
-	if (r < 0)
-		return answer_error(c, err_trail());
-	log_notice("the state of an alert was set", "id=%s state=%s uid=%u pid=%d", whole, to, c->peer.uid,
-		   (int)c->peer.pid);
-	return answer_alert(c, whole);
 }
 
 /* ---- changing ------------------------------------------------------------------------------------------ */
@@ -563,7 +279,7 @@ static int reload_with(struct client *c, const char *const *sets, size_t n)
 		buf_printf(&out, "{\"ok\":true,\"changed\":%s", buf_text(&changed));
 	}
 	buf_str(&out, "}\n");
-	return send_all(c, buf_text(&out), out.len);
+	return talk_send(c->fd, buf_text(&out), out.len);
 }
 
 static int unknown_sensor(struct client *c, const char *name)
@@ -571,7 +287,7 @@ static int unknown_sensor(struct client *c, const char *name)
 	char text[256];
 
 	(void)snprintf(text, sizeof(text), "there is no sensor \"%.100s\"", name ? name : "");
-	return answer_error(c, text);
+	return talk_error(c->fd, text);
 }
 
 static int do_switch(struct client *c, const char *sensor, bool on)
@@ -596,17 +312,17 @@ static int do_set(struct client *c, const struct json_node *request)
 	if (!sensor || !agent_has_sensor(c->control->agent, sensor))
 		return unknown_sensor(c, sensor);
 	if (!options || options->type != JSON_OBJECT)
-		return answer_error(c, "set wants options");
+		return talk_error(c->fd, "set wants options");
 	buf_init(&text, SETS_MAX * OPTION_TEXT_MAX);
 	for (const struct json_node *v = json_first(options, &name); v; v = json_next(options, v, &name)) {
 		if (v->type != JSON_STRING || n == SETS_MAX)
-			return answer_error(c, "options are at most 32 texts, as one would write them in YAML");
+			return talk_error(c->fd, "options are at most 32 texts, as one would write them in YAML");
 		at[n++] = text.len;
 		buf_printf(&text, "sensors.%s.%s=%s", sensor, name->s, v->s);
 		buf_char(&text, 0);
 	}
 	if (text.failed)
-		return answer_error(c, "options are too long");
+		return talk_error(c->fd, "options are too long");
 	for (size_t i = 0; i < n; i++)
 		sets[i] = text.data + at[i];
 	return reload_with(c, sets, n);
@@ -618,10 +334,10 @@ static int do_statistics(struct client *c, bool on)
 		int r = agent_statistics(c->control->agent, on);
 
 		if (r < 0)
-			return answer_error(c, err_trail());
+			return talk_error(c->fd, err_trail());
 		c->statistics = on;
 	}
-	return answer_ok(c);
+	return talk_ok(c->fd);
 }
 
 /* On the client's own thread: a large file keeps nobody else waiting. */
@@ -634,19 +350,29 @@ static int do_hash(struct client *c, const struct json_node *request)
 
 	buf_init(&out, CONTROL_ANSWER_MAX);
 	if (!pid || pid->type != JSON_INT || pid->i < 1 || pid->i > INT_MAX)
-		return answer_error(c, "hash wants the pid of a process");
+		return talk_error(c->fd, "hash wants the pid of a process");
 	if (file_hash_pid(c->control->hashes, (uint32_t)pid->i, digest, path, sizeof(path)) < 0)
-		return answer_error(c, err_trail());
+		return talk_error(c->fd, err_trail());
 	sha256_hex(digest, hex);
 	buf_printf(&out, "{\"ok\":true,\"sha256\":\"%s\",\"path\":", hex);
 	(void)json_write_str(&out, path, strlen(path));
 	buf_str(&out, "}\n");
-	return send_all(c, buf_text(&out), out.len);
+	return talk_send(c->fd, buf_text(&out), out.len);
 }
 
 static int refuse(struct client *c)
 {
-	return answer_error(c, "not allowed: only root and the agent's user may change it");
+	return talk_error(c->fd, "not allowed: only root and the agent's user may change it");
+}
+
+static struct talk_peer peer_of(const struct client *c)
+{
+	return (struct talk_peer) { .fd = c->fd, .uid = c->peer.uid, .pid = c->peer.pid, .stop = &c->control->stop };
+}
+
+static struct alerts *store_of(const struct client *c)
+{
+	return agent_alerts(c->control->agent);
 }
 
 static int handle(struct client *c, const struct json_node *request)
@@ -654,7 +380,7 @@ static int handle(struct client *c, const struct json_node *request)
 	const char *cmd = get_text(request, "cmd");
 
 	if (!cmd)
-		return answer_error(c, "a request is an object with \"cmd\"");
+		return talk_error(c->fd, "a request is an object with \"cmd\"");
 	if (!strcmp(cmd, "status"))
 		return do_status(c);
 	if (!strcmp(cmd, "events"))
@@ -662,11 +388,11 @@ static int handle(struct client *c, const struct json_node *request)
 	if (!strcmp(cmd, "record"))
 		return do_record(c, request);
 	if (!strcmp(cmd, "alerts"))
-		return do_alerts(c, request);
+		return control_alerts_list(peer_of(c), store_of(c), request);
 	if (!strcmp(cmd, "alert"))
-		return do_alert(c, request);
+		return control_alerts_one(peer_of(c), store_of(c), request);
 	if (!strcmp(cmd, "alert_state"))
-		return c->may_write ? do_alert_state(c, request) : refuse(c);
+		return c->may_write ? control_alerts_set(peer_of(c), store_of(c), request) : refuse(c);
 	if (!strcmp(cmd, "statistics"))
 		return do_statistics(c, get_bool(request, "on"));
 	if (!strcmp(cmd, "on") || !strcmp(cmd, "off"))
@@ -677,7 +403,7 @@ static int handle(struct client *c, const struct json_node *request)
 		return c->may_write ? reload_with(c, NULL, 0) : refuse(c);
 	if (!strcmp(cmd, "hash"))
 		return c->may_write ? do_hash(c, request) : refuse(c);
-	return answer_error(c, "unknown command");
+	return talk_error(c->fd, "unknown command");
 }
 
 /* ---- connections ------------------------------------------------------------------------------------------ */
@@ -690,7 +416,7 @@ static int handle_line(struct client *c, const char *line, size_t n)
 
 	json_init(&doc, &limits);
 	if (json_parse(&doc, line, n, &root) < 0)
-		return answer_error(c, err_trail());
+		return talk_error(c->fd, err_trail());
 	return handle(c, root);
 }
 
@@ -713,7 +439,7 @@ static void serve(struct client *c)
 			memmove(line, end + 1, used);
 		}
 		if (used == CONTROL_LINE_MAX) {
-			(void)answer_error(c, "a request is longer than 64 KiB");
+			(void)talk_error(c->fd, "a request is longer than 64 KiB");
 			return;
 		}
 	}
