@@ -398,7 +398,7 @@ static const struct verb_example examples[] = {
 	{ "shrike alerts ack 4f2a91c0 --comment 'asking the owner'", "say that you look at it" },
 	{ "shrike alerts close 4f2a91c0 77e01b2d -m 'the backup job'", "say that nothing more is to be done" },
 	{ "shrike alerts --since 24h --state open -o ndjson | jq .rule.id", "the open ones of a day, for a program" },
-	{ "shrike alerts --from /var/log/shrike/alerts.json --rule shell-writes-cron", "what a log has of a rule" },
+	{ "shrike alerts --from /var/lib/shrike/alerts.jsonl --rule shell-writes-cron", "what a log has of a rule" },
 };
 
 const struct verb verb_alerts = {
