@@ -136,8 +136,11 @@ static ir_ref constant(struct making *m)
 
 static ir_ref field(struct making *m)
 {
-	const char *name = names[pick(m->bytes, FIELDS)];
+	unsigned which = pick(m->bytes, FIELDS + 1);
+	const char *name = names[which < FIELDS ? which : 0];
 
+	if (which == FIELDS)
+		return build_node(&m->b, IR_VALUES, 0, NULL, 0);
 	return build_field(&m->b, name, strlen(name), RULE_UNKNOWN, 0);
 }
 

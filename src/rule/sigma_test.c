@@ -414,3 +414,127 @@ TEST(what_is_wrong_is_told_with_its_place)
 			check(!strncmp(buf_text(&out), r->want, strlen(r->want)));
 	}
 }
+
+/* ---- rules about rules -------------------------------------------------------------------------------- */
+
+#define A_AND_B                                                                                                        \
+	"name: a\nlogsource: {product: linux}\ndetection: {s: {k: a}, condition: s}\n---\n"                            \
+	"name: b\nlogsource: {product: linux}\ndetection: {s: {k: b}, condition: s}\n---\n"
+
+/* Events "a u1 v1 t3" are {"k":"a","u":"u1","v":"v1"} three seconds after the first. */
+static bool put_events(struct lines *l, const char *events)
+{
+	while (*events) {
+		char k[8], u[8], v[8], line[160];
+		int at, n = 0;
+
+		if (sscanf(events, "%7s %7s %7s t%d%n", k, u, v, &at, &n) != 4)
+			return false;
+		(void)snprintf(line, sizeof(line),
+			       "{\"@timestamp\":\"2024-01-01T00:%02d:%02dZ\",\"k\":\"%s\",\"u\":\"%s\",\"v\":\"%s\"}\n",
+			       at / 60, at % 60, k, u, v);
+		if (lines_put(l, line, strlen(line)) < 0)
+			return false;
+		events += n;
+		events += strspn(events, "; ");
+	}
+	return lines_put_end(l) == 0;
+}
+
+/* The events of each match: "0 1, 3 4". */
+static void found(const char *rule, const char *events, struct buf *out)
+{
+	struct hunt_options options = { .dialect = RULE_SIGMA, .max_samples_per_key = 1, .limit = UINT64_MAX };
+	struct hunt_result result;
+	AUTO(schema) schema = NULL;
+	struct lines *l = NULL;
+	AUTO(hunt) h = NULL;
+
+	buf_clear(out);
+	if (schema_named("sigma", &schema) < 0 || hunt_new(&h) < 0 || lines_new("events", &l) < 0)
+		return;
+	options.schema = schema;
+	if (!put_events(l, events) || hunt_add(h, rule, strlen(rule), &options) < 0 || hunt_input(h, l) < 0 ||
+	    hunt_run(h) < 0) {
+		buf_str(out, err_trail());
+		return;
+	}
+	hunt_result(h, 0, &result);
+	if (result.wrong)
+		buf_printf(out, "%u:%u: %s", result.wrong->line, result.wrong->column, result.wrong->message);
+	for (size_t m = 0; m < result.n; m++) {
+		buf_str(out, m ? ", " : "");
+		for (size_t e = 0; e < result.matches[m].n_events; e++)
+			buf_printf(out, "%s%llu", e ? " " : "",
+				   (unsigned long long)result.events[result.matches[m].first_event + e].index);
+	}
+}
+
+TEST(correlations_count_and_follow_events)
+{
+	static const struct {
+		const char *name, *rule, *events, *want;
+	} rows[] = {
+		{ "so many events",
+		  A_AND_B "correlation: {type: event_count, rules: a, group-by: [u], timespan: 10s, "
+			  "condition: {gte: 3}}",
+		  "a x - t0; a y - t1; a x - t2; b x - t3; a x - t4", "0 2 4" },
+		{ "more than so many",
+		  A_AND_B "correlation: {type: event_count, rules: [a], timespan: 10s, "
+			  "condition: {gt: 1}}",
+		  "a x - t0; a y - t1", "0 1" },
+		{ "too slow", A_AND_B "correlation: {type: event_count, rules: [a], timespan: 5s, condition: {gte: 2}}",
+		  "a x - t0; a y - t6", "" },
+		{ "one is enough",
+		  A_AND_B "correlation: {type: event_count, rules: [a], group-by: u, timespan: 5s, "
+			  "condition: {gte: 1}}",
+		  "a x - t0; b y - t6", "0" },
+		{ "of two rules",
+		  A_AND_B "correlation: {type: event_count, rules: [a, b], group-by: [u], timespan: 1m, "
+			  "condition: {gte: 2}}",
+		  "a x - t0; b x - t6; b y - t7", "0 1" },
+		{ "two values",
+		  A_AND_B "correlation: {type: value_count, rules: [a], group-by: [u], timespan: 1m, "
+			  "condition: {field: v, gte: 2}}",
+		  "a x p t0; a x p t1; a y q t2; a x q t3", "1 3" },
+		{ "one after the other",
+		  A_AND_B "correlation: {type: temporal_ordered, rules: [a, b], group-by: [u], "
+			  "timespan: 1m}",
+		  "b x - t0; a x - t1; b y - t2; b x - t3", "1 3" },
+		{ "in any order", A_AND_B "correlation: {type: temporal, rules: [a, b], group-by: [u], timespan: 1m}",
+		  "b x - t0; a y - t1; a x - t2", "2 0" },
+		{ "in any order, too slow", A_AND_B "correlation: {type: temporal, rules: [a, b], timespan: 1m}",
+		  "b x - t0; a y - t61", "" },
+		{ "another name in each",
+		  A_AND_B "correlation: {type: temporal_ordered, rules: [a, b], group-by: [who], "
+			  "timespan: 1m, aliases: {who: {a: u, b: v}}}",
+		  "a x - t0; b x - t1; b y x t2", "0 2" },
+		{ "more than two values",
+		  A_AND_B "correlation: {type: value_count, rules: [a], timespan: 1m, "
+			  "condition: {field: v, gte: 3}}",
+		  "a x p t0", "9:21: more than two different values within a time" },
+		{ "a count below",
+		  A_AND_B "correlation: {type: event_count, rules: [a], timespan: 1m, condition: {lt: 3}}", "a x p t0",
+		  "9:72: a count that must stay below a number, or be exactly one" },
+		{ "an unknown rule", A_AND_B "correlation: {type: temporal, rules: [a, c], timespan: 1m}", "a x p t0",
+		  "9:42: there is no rule \"c\" beside this one" },
+		{ "an unknown type", A_AND_B "correlation: {type: value_sum, rules: [a], timespan: 1m}", "a x p t0",
+		  "9:21: correlations of the type \"value_sum\"" },
+		{ "no time", A_AND_B "correlation: {type: temporal, rules: [a, b]}", "a x p t0",
+		  "9:14: a correlation has a timespan" },
+		{ "a time of nothing", A_AND_B "correlation: {type: temporal, rules: [a, b], timespan: 0s}", "a x p t0",
+		  "9:56: wanted a time, as in 30s, 15m or 1h" },
+		{ "count()", "detection: {s: {k: a}, timeframe: 10s, condition: s | count() by u > 1}",
+		  "a x - t0; a y - t1; a x - t2", "0 2" },
+		{ "count() of a field", "detection: {s: {k: a}, timeframe: 10s, condition: s | count(v) by u >= 2}",
+		  "a x p t0; a x p t1; a x q t2", "1 2" },
+		{ "count() without a key", "detection: {s: {k: a}, timeframe: 10s, condition: s | count() >= 2}",
+		  "a x p t0; a y p t1", "0 1" },
+	};
+	auto_buf struct buf out = { .max = 4096 };
+
+	for_each_row (r, rows) {
+		found(r->rule, r->events, &out);
+		check_str(buf_text(&out), r->want);
+	}
+}
