@@ -4,7 +4,7 @@
  *
  * What is read: `logsource` and `detection` of a rule, with all modifiers, conditions, keywords and the older
  * aggregations; or `correlation` of a rule about other rules. What else a rule says (title, id, level, tags, author,
- * references, falsepositives) is for who reads rule files: it stands in the same tree. docs/rules.md says what each
+ * references, falsepositives) is for who reads rule files: it stands in the same tree. docs/sigma.md says what each
  * thing means and which are refused.
  *
  * The tree is a stranger's: what passes a maximum of ir.h is refused with its place. Diagnostics carry the line and
@@ -25,9 +25,9 @@ enum sigma_names {
 struct sigma_options {
 	enum sigma_names names;
 	/*
-	 * As databases read rules that were made SQL: a text is equal only in the same case, but for those with a wildcard
-	 * of Sigma or SQL (* ? % _) in them; and what is said of a missing field is neither true nor false, also behind
-	 * `not`. The specification says otherwise.
+	 * As databases read rules that were made SQL: a text is equal only in the same case, but for those with a
+	 * wildcard of Sigma or SQL (* ? % _) in them; and what is said of a missing field is neither true nor false,
+	 * also behind `not`. The specification says otherwise.
 	 */
 	bool sql;
 	const struct rule_schema *schema; /* types of fields; NULL: nothing is known of them */
@@ -39,7 +39,7 @@ struct sigma_options {
 /* What is wrong with a rule. */
 struct sigma_problem {
 	struct diag diag;
-	/* A word of docs/rules.md ("expand"): the rule may be right, but needs what is not there; NULL: it is wrong. */
+	/* A word of docs/sigma.md ("expand"): the rule may be right, but needs what is not there; NULL: it is wrong. */
 	const char *feature;
 };
 

@@ -2,7 +2,7 @@
 /*
  * sigma_fields - what logsources and fields of Sigma's taxonomy are in events with ECS names.
  *
- * The tables of docs/rules.md. A field that has no row keeps its name: events with such a field match, others do
+ * The tables of docs/sigma.md. A field that has no row keeps its name: events with such a field match, others do
  * not. Conditions are EQL, so that they read as what they mean.
  */
 #include <string.h>
@@ -59,7 +59,7 @@ static const char *const audit_fields[] = {
 };
 
 /* Of all logsources with a category. */
-static const char *const common_fields[] = {
+const char *const sigma_common_fields[] = {
 	"Image",
 	"process.executable",
 	"CommandLine",
@@ -101,7 +101,7 @@ static const char *const common_fields[] = {
 };
 
 #define BEGINS_A_PROGRAM                                                                                               \
-	"event.category == \"process\" and event.type == \"start\" and not event.action in~ (\"fork\", \"clone\", "      \
+	"event.category == \"process\" and event.type == \"start\" and not event.action in~ (\"fork\", \"clone\", "    \
 	"\"vfork\", \"thread\")"
 
 const struct sigma_source sigma_sources[] = {
@@ -249,5 +249,5 @@ void sigma_field_of(const struct sigma_source *source, enum sigma_names names, s
 	else if (source->fields == network_fields && is(field, "Initiated"))
 		ret_field->words = initiated;
 	else if (!look_up(source->fields, field, ret_field))
-		(void)look_up(common_fields, field, ret_field);
+		(void)look_up(sigma_common_fields, field, ret_field);
 }

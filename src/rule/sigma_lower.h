@@ -28,6 +28,8 @@ struct sigma_source {
 };
 extern const struct sigma_source sigma_sources[];
 extern const size_t sigma_n_sources;
+/* Pairs as well: of all logsources but logs and the audit system. */
+extern const char *const sigma_common_fields[];
 
 /* How a field is looked at. */
 enum sigma_look {

@@ -7,6 +7,7 @@
 #include "hunt/hunt.h"
 #include "predicate/set.h"
 #include "predicate/tree.h"
+#include "rule/sigma_lower.h"
 
 static int compile(const char *text, const struct sigma_options *options, struct sigma_problem *problem,
 		   struct query **ret_query)
@@ -340,6 +341,45 @@ TEST(addresses_are_compared_as_such_where_the_schema_knows_them)
 
 /* ---- what is refused ------------------------------------------------------------------------------------ */
 
+static bool read_page(struct buf *out)
+{
+	auto_file FILE *f = fopen(SHRIKE_SOURCE_DIR "/docs/sigma.md", "re");
+	char chunk[4096];
+	size_t n;
+
+	while (f && (n = fread(chunk, 1, sizeof(chunk), f)))
+		buf_add(out, chunk, n);
+	return f && !out->failed;
+}
+
+static void check_pairs(const struct buf *page, const char *const *pairs)
+{
+	char row[256];
+
+	for (; pairs && pairs[0]; pairs += 2) {
+		(void)snprintf(row, sizeof(row), "| `%s` | `%s` |", pairs[0], pairs[1]);
+		check_has(buf_text(page), row);
+	}
+}
+
+TEST(the_page_has_all_rows_of_the_tables)
+{
+	auto_buf struct buf page = { .max = 1 << 20 };
+	char word[128];
+
+	require(read_page(&page));
+	check_pairs(&page, sigma_common_fields);
+	for (size_t i = 0; i < sigma_n_sources; i++) {
+		const struct sigma_source *s = &sigma_sources[i];
+
+		check_pairs(&page, s->fields);
+		if (!s->category)
+			continue;
+		(void)snprintf(word, sizeof(word), "`category: %s`", s->category);
+		check_has(buf_text(&page), word);
+	}
+}
+
 TEST(what_is_wrong_is_told_with_its_place)
 {
 	static const struct {
@@ -396,8 +436,10 @@ TEST(what_is_wrong_is_told_with_its_place)
 		  "correlation: {type: event_count, rules: [x], timespan: 1m, condition: {gte: 2}}\n",
 		  "1:42: there is no rule \"x\" beside this one" },
 	};
-	auto_buf struct buf out = { .max = 4096 };
+	auto_buf struct buf out = { .max = 4096 }, page = { .max = 1 << 20 };
+	char row[64];
 
+	require(read_page(&page));
 	for_each_row (r, rows) {
 		struct sigma_problem problem;
 		AUTO(query) q = NULL;
@@ -405,8 +447,11 @@ TEST(what_is_wrong_is_told_with_its_place)
 		buf_clear(&out);
 		check_int(compile(r->rule, NULL, &problem, &q), -EINVAL);
 		buf_printf(&out, "%u:%u: %s", problem.diag.line, problem.diag.column, problem.diag.message);
-		if (problem.feature)
+		if (problem.feature) {
 			buf_printf(&out, " [%s]", problem.feature);
+			(void)snprintf(row, sizeof(row), "\n| `%s` |", problem.feature);
+			check_has(buf_text(&page), row);
+		}
 		/* What another library says is only begun. */
 		if (r->want[strlen(r->want) - 1] != ' ' && strcmp(r->name, "not YAML") != 0)
 			check_str(buf_text(&out), r->want);
