@@ -164,6 +164,7 @@ void host_init(struct host *h, struct host_code *code, const char *name)
 	h->ev = NULL;
 	h->work = 0;
 	h->error[0] = 0;
+	memset(h->row, 0, sizeof(h->row));
 }
 
 enum host_result host_refuse(struct host *h, const char *fmt, ...)
@@ -204,9 +205,21 @@ field_id host_field(const struct host *h, uint32_t handle)
 
 bool host_get(struct host *h, uint32_t handle, struct value *ret_value)
 {
-	field_id id = host_field(h, handle);
+	uint32_t i = index_of(h, HOST_FIELD, handle);
+	const struct event *ev = h->ev;
 
-	return h->ev && id != FIELD_NONE && event_get(h->ev, id, &h->room, ret_value) && ret_value->type != VALUE_NULL;
+	if (!ev || i == UINT32_MAX)
+		return false;
+	/* As event_get() does it, but a field of a record is not looked up for every event. */
+	if (ev->rec) {
+		if (h->row[i].kind != ev->kind) {
+			h->row[i].kind = ev->kind;
+			h->row[i].field = event_kind_field(ev->kind, h->code->field[i]);
+		}
+		if (h->row[i].field && event_field_value(ev->rec, h->row[i].field, &h->room, ret_value))
+			return true;
+	}
+	return ev->lens && ev->lens->get(ev->subject, h->code->field[i], ret_value) && ret_value->type != VALUE_NULL;
 }
 
 static bool made(struct host *h, size_t n, struct str *ret_text)

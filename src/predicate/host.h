@@ -108,6 +108,10 @@ struct host {
 	uint32_t part[HOST_PART_MAX];
 	uint16_t back[HOST_PART_MAX];
 	struct event_scratch room;
+	struct {
+		const struct event_kind *kind;
+		const struct field *field;
+	} row[HOST_FIELDS_MAX]; /* where a field stands in records of the kind that was met last */
 };
 
 void host_init(struct host *h, struct host_code *code, const char *name);

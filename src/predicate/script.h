@@ -79,7 +79,7 @@ struct script_stats {
 	uint64_t ns; /* one run in SCRIPT_TIMED is timed, and counts for all of them */
 	bool disabled;
 };
-enum { SCRIPT_TIMED = 16 };
+enum { SCRIPT_TIMED = 64 };
 /* Of all instances, from any thread. */
 void script_stats(struct script_code *code, struct script_stats *ret_stats);
 /* Why it was disabled: the error of its last strike. "" when it was not. */
