@@ -6,6 +6,7 @@
 
 struct rules_options {
 	uint32_t output;
+	char *into;
 };
 
 /* One call: a book, and what is written about it. */
@@ -13,6 +14,7 @@ struct rules_run {
 	struct cli *cli;
 	const struct rules_options *o;
 	struct book *book;
+	const char *path, *id; /* the arguments; NULL: not given */
 	struct buf out;
 };
 
@@ -24,4 +26,11 @@ void rules_member(struct rules_run *r, const char *name, const char *text);
 void rules_line(struct rules_run *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void rules_problem(struct rules_run *r, const struct book_problem *p);
 
+/* "event", "sequence", "lua": what a rule is made of. */
+const char *rules_kind(const struct book_rule *rule);
+
 enum exit_code rules_test(struct rules_run *r);
+enum exit_code rules_import(struct rules_run *r);
+enum exit_code rules_list(struct rules_run *r);
+enum exit_code rules_show(struct rules_run *r);
+enum exit_code rules_explain(struct rules_run *r);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 #include "base/json.h"
+#include "predicate/set.h"
 
 static const char *const kind_names[] = {
 	[QUERY_CONDITION] = "condition", [QUERY_EVENT] = "event", [QUERY_SEQUENCE] = "sequence",
@@ -105,23 +106,81 @@ static void states(const struct query *q, struct buf *out)
 		buf_printf(out, "  within %" PRIu64 " ms\n", q->maxspan_ns / 1000000);
 }
 
-void explain_text(const struct hunt *h, size_t i, struct buf *out)
+static void head(const struct query *q, struct buf *out)
 {
 	auto_buf struct buf ir = { .max = 16 << 20 };
+
+	buf_printf(out, "kind: %s, in the dialect %s\n", kind_names[q->kind], dialect_names[q->dialect]);
+	fields(q, out);
+	query_print(q, &ir);
+	buf_str(out, "ir:\n");
+	indented(buf_text(&ir), out);
+}
+
+void explain_text(const struct hunt *h, size_t i, struct buf *out)
+{
 	struct hunt_result result;
 
 	hunt_result(h, i, &result);
 	if (!result.query)
 		return;
-	buf_printf(out, "kind: %s, in the dialect %s\n", kind_names[result.query->kind],
-		   dialect_names[result.query->dialect]);
-	fields(result.query, out);
-	query_print(result.query, &ir);
-	buf_str(out, "ir:\n");
-	indented(buf_text(&ir), out);
+	head(result.query, out);
 	index_used(h, out);
 	if (has_states(result.query))
 		states(result.query, out);
+}
+
+void explain_query(const struct query *q, struct buf *out)
+{
+	head(q, out);
+	if (has_states(q))
+		states(q, out);
+}
+
+static int index_of_stage(const struct query *q, const struct query_stage *s, struct buf *out)
+{
+	AUTO(predicate_set_builder) b = NULL;
+	AUTO(predicate_set) set = NULL;
+	size_t before;
+	uint32_t index;
+	int r;
+
+	if (predicate_uses_events(q, s->condition)) {
+		buf_str(out, "asked once the events are there that it speaks of\n");
+		return 0;
+	}
+	r = predicate_set_builder_new(&b);
+	if (r == 0)
+		r = predicate_set_builder_add(b, q, s->condition, s->category, &index);
+	if (r == 0)
+		r = predicate_set_build(b, &set);
+	if (r < 0)
+		return r;
+	before = out->len;
+	predicate_set_explain(set, index, out);
+	if (out->len == before)
+		buf_printf(out, "none: asked of every event");
+	buf_char(out, '\n');
+	return 0;
+}
+
+int explain_index(const struct query *q, struct buf *out)
+{
+	int r = 0;
+
+	buf_str(out, "index:\n");
+	for (uint32_t i = 0; r == 0 && i < q->n_stages; i++) {
+		if (q->n_stages > 1)
+			buf_printf(out, "  %u: ", i + 1);
+		else
+			buf_str(out, "  ");
+		r = index_of_stage(q, &q->stage[i], out);
+	}
+	if (r == 0 && q->until) {
+		buf_str(out, "  until: ");
+		r = index_of_stage(q, q->until, out);
+	}
+	return r;
 }
 
 /* ---- Graphviz ------------------------------------------------------------------------------------------ */

@@ -310,6 +310,32 @@ int book_must_be_whole(const struct book *book)
 	return err_new(-EINVAL, "%s", buf_text(&text));
 }
 
+bool book_is_local(const struct query *q)
+{
+	static const char identity[] = "process.entity_id";
+	field_id id = field_intern(identity, sizeof(identity) - 1);
+
+	if (q->n_subqueries)
+		return false;
+	if (q->kind == QUERY_EVENT || q->kind == QUERY_CONDITION)
+		return !q->n_pipes;
+	if (q->n_pipes)
+		return false;
+	for (uint32_t k = 0; k < q->n_keys; k++) {
+		bool same = true;
+
+		for (uint32_t s = 0; s < q->n_stages + (q->until ? 1 : 0); s++) {
+			const struct query_key *key = &(s < q->n_stages ? &q->stage[s] : q->until)->key[k];
+			const struct ir_node *n = ir_at(q, key->expr);
+
+			same &= n->op == IR_FIELD && n->field.id == id && n->field.event < 0 && !key->optional;
+		}
+		if (same)
+			return true;
+	}
+	return false;
+}
+
 const struct book_rule *book_find(const struct book *book, const char *id)
 {
 	size_t low = 0, high = book->n_rules;

@@ -143,6 +143,11 @@ int book_read_text(const char *name, const char *text, size_t n, const struct bo
 void book_problem_write(const struct book_problem *problem, struct buf *out);
 /* One message that names the first problems and counts the others: -EINVAL with that trail, or 0 when all is well. */
 int book_must_be_whole(const struct book *book);
+/*
+ * Do all events that can take part in one match come to one shard? So it is for single events, and for sequences in
+ * which one key is process.entity_id at every stage: the events of one process always share a shard.
+ */
+bool book_is_local(const struct query *q);
 const struct book_rule *book_find(const struct book *book, const char *id);
 struct book *book_ref(struct book *book);
 void book_free(struct book *book); /* one reference */

@@ -4,32 +4,6 @@
 #include <stdlib.h>
 #include "base/err.h"
 
-bool rules_is_local(const struct query *q)
-{
-	static const char identity[] = "process.entity_id";
-	field_id id = field_intern(identity, sizeof(identity) - 1);
-
-	if (q->n_subqueries)
-		return false;
-	if (q->kind == QUERY_EVENT || q->kind == QUERY_CONDITION)
-		return !q->n_pipes;
-	if (q->n_pipes)
-		return false;
-	for (uint32_t k = 0; k < q->n_keys; k++) {
-		bool same = true;
-
-		for (uint32_t s = 0; s < q->n_stages + (q->until ? 1 : 0); s++) {
-			const struct query_key *key = &(s < q->n_stages ? &q->stage[s] : q->until)->key[k];
-			const struct ir_node *n = ir_at(q, key->expr);
-
-			same &= n->op == IR_FIELD && n->field.id == id && n->field.event < 0 && !key->optional;
-		}
-		if (same)
-			return true;
-	}
-	return false;
-}
-
 static int make_part(struct book *book, struct rules_part *part, bool local)
 {
 	const struct ruleset_options options = { .endless = true };
@@ -42,7 +16,7 @@ static int make_part(struct book *book, struct rules_part *part, bool local)
 	for (size_t i = 0; i < book->n_rules; i++) {
 		const struct book_rule *rule = &book->rule[i];
 
-		if (rule->mode == BOOK_OFF || rules_is_local(rule->query) != local)
+		if (rule->mode == BOOK_OFF || book_is_local(rule->query) != local)
 			continue;
 		part->of[part->n] = rule;
 		part->queries[part->n++] = (struct runner_query) { .id = rule->id, .query = rule->query };

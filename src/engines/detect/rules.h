@@ -32,9 +32,3 @@ int rules_new(struct book *book, struct rules **ret_rules);
 struct rules *rules_ref(struct rules *r);
 void rules_free(struct rules *r); /* one reference */
 DEFINE_AUTO(rules)
-
-/*
- * Do all events that can take part in one match come to one shard? So it is for single events, and for sequences in
- * which one key is process.entity_id at every stage: the events of one process always share a shard.
- */
-bool rules_is_local(const struct query *q);
