@@ -151,10 +151,10 @@ TEST(trouble_without_events_is_an_alert_of_its_own)
 	if (!rig_open(&g, 1, ""))
 		return;
 	check(alerting_found(g.alerting, 0,
-			     &(struct finding) { .rule = "shrike.script-disabled", .severity = 60, .message = "one" },
+			     &(struct finding) { .rule = "shrike-script-disabled", .severity = 60, .message = "one" },
 			     ids[0]));
 	check(alerting_found(g.alerting, 0,
-			     &(struct finding) { .rule = "shrike.script-disabled", .severity = 60, .message = "two" },
+			     &(struct finding) { .rule = "shrike-script-disabled", .severity = 60, .message = "two" },
 			     ids[1]));
 	check(strcmp(ids[0], ids[1]) != 0);
 	comes_to(&g, (const char *const[]) { "\"told\":2", "\"stored\":2", NULL });

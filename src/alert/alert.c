@@ -165,7 +165,7 @@ static void put_event(struct alert_maker *m, const struct event *ev, struct seen
 	*seen = (struct seen) { at, m->events.len - at, true, seen->left_out };
 }
 
-/* Writes the events; what they are is the id. Of no event: what is said, and when. False: no memory. */
+/* Writes the events; what they are, and what is said of them, is the id. Of no event: when. False: no memory. */
 static bool go_through(struct alert_maker *m, const struct finding *f, struct alert *a, struct seen *seen)
 {
 	const size_t n = count_events(f);
@@ -196,12 +196,10 @@ static bool go_through(struct alert_maker *m, const struct finding *f, struct al
 		any = true;
 	}
 	buf_char(&m->events, ']');
-	if (!any) {
-		const char *message = f->message ? f->message : "";
-
+	if (!any)
 		digest_text(&id, (const char *)&f->time_ns, sizeof(f->time_ns));
-		digest_text(&id, message, strlen(message));
-	}
+	if (f->message)
+		digest_text(&id, f->message, strlen(f->message));
 	digest_id(&id, a->id);
 	return whole;
 }
@@ -222,6 +220,8 @@ static void set_fold(struct alert_maker *m, const struct finding *f, const struc
 		return;
 	sha256_init(&key);
 	digest_text(&key, a->rule, strlen(a->rule));
+	if (f->message)
+		digest_text(&key, f->message, strlen(f->message));
 	for (size_t i = 0; i < n; i++) {
 		struct value v = { .type = VALUE_NULL };
 

@@ -343,12 +343,12 @@ TEST(trouble_without_events_is_told)
 	require(rig_open(&g, &(struct alert_defaults) { .fold_ns = NS_PER_S }));
 	event_clock_set(0);
 	g.finding = (struct finding) {
-		.rule = "shrike.trouble", .severity = 99, .message = "a \"script\" ends", .time_ns = 1714996803500000000
+		.rule = "shrike-trouble", .severity = 99, .message = "a \"script\" ends", .time_ns = 1714996803500000000
 	};
 	require(alert_make(g.maker, &g.finding, &g.alert) == ALERT_MADE);
 	alert_write(&g.alert, &g.text);
 	check_str(text_of(&g, "message"), "a \"script\" ends");
-	check_str(text_of(&g, "rule.id"), "shrike.trouble");
+	check_str(text_of(&g, "rule.id"), "shrike-trouble");
 	check_str(text_of(&g, "shrike.alert.severity"), "critical");
 	check_str(text_of(&g, "shrike.alert.events"), "");
 	check_str(text_of(&g, "@timestamp"), "2024-05-06T12:00:03.500000000Z");
@@ -356,6 +356,13 @@ TEST(trouble_without_events_is_told)
 	g.finding.message = "another ends";
 	require(alert_make(g.maker, &g.finding, &g.alert) == ALERT_MADE);
 	check(strcmp(id, g.alert.id) != 0);
+	/* Of one event two things may be said. */
+	for (int i = 0; i < 2; i++) {
+		g.finding.message = i ? "one" : "two";
+		require(make(&g, NULL, (const char *const[]) { opened, NULL }) == ALERT_MADE);
+		check(strcmp(id, g.alert.id) != 0);
+		memcpy(id, g.alert.id, sizeof(id));
+	}
 }
 
 TEST(what_strangers_wrote_stays_text)

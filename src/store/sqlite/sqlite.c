@@ -571,25 +571,35 @@ static bool remove_too_many(struct alerts *s)
 		return true;
 	if (count && n > count)
 		return remove_some(s, "", 0, n - count < REMOVE_AT_ONCE ? (unsigned)(n - count) : REMOVE_AT_ONCE) > 0;
-	if (bytes && n && bytes_used(s) > bytes)
+	if (bytes_used(s) > bytes && bytes && n)
 		return remove_some(s, "", 0, REMOVE_AT_ONCE) > 0;
 	return false;
+}
+
+/* A little more than allowed is left for the next time: each removal is a transaction. */
+static bool is_far_too_much(struct alerts *s)
+{
+	const uint64_t count = s->max_count, bytes = s->max_bytes;
+
+	return (count && kept(s) > count + count / 16) || (bytes && s->write && bytes_used(s) > bytes + bytes / 16);
 }
 
 static void tidy(struct alerts *s)
 {
 	const uint64_t now = clock_mono_ns();
-	bool more = s->tidied_ns == 0 || now - s->tidied_ns >= tidy_every_ns ||
-		    (s->max_count && kept(s) > s->max_count + s->max_count / 16);
+	bool more;
 
-	while (more) {
-		(void)pthread_mutex_lock(&s->write_lock);
-		more = is_open(s) && remove_too_many(s);
-		if (!more && s->write)
-			(void)bytes_used(s);
-		(void)pthread_mutex_unlock(&s->write_lock);
+	(void)pthread_mutex_lock(&s->write_lock);
+	more = !s->tidied_ns || now - s->tidied_ns >= tidy_every_ns || is_far_too_much(s);
+	if (more)
 		s->tidied_ns = now;
+	while (more) {
+		more = is_open(s) && remove_too_many(s);
+		/* Whoever sets a state need not wait for all of it. */
+		(void)pthread_mutex_unlock(&s->write_lock);
+		(void)pthread_mutex_lock(&s->write_lock);
 	}
+	(void)pthread_mutex_unlock(&s->write_lock);
 }
 
 static void *work(void *arg)
