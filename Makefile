@@ -36,6 +36,9 @@ soak: $(BUILD)/build.ninja ## does the agent's memory stay where it is? SECONDS=
 	@$(NINJA) bench >/dev/null
 	@SOAK_SECONDS=$(if $(filter file,$(origin SECONDS)),600,$(SECONDS)) $(BUILD)/bench/bench_soak
 
+noise: all ## do the rules keep quiet while ordinary work is done? SECONDS=n, an hour unless told
+	@tests/noise/run $(if $(filter file,$(origin SECONDS)),3600,$(SECONDS))
+
 fuzz: ## run every fuzz target for SECONDS=n
 	@tools/fuzz $(SECONDS)
 
@@ -54,4 +57,4 @@ install: all ## install into DESTDIR and the prefix that meson was set up with
 clean: ## remove the build folders
 	@rm -rf build build-*
 
-.PHONY: all help deps run check kernels bench soak fuzz lint fmt reference install clean
+.PHONY: all help deps run check kernels bench soak noise fuzz lint fmt reference install clean

@@ -9,6 +9,7 @@ const struct reference_page reference_pages[] = {
 	{ "docs/reference/config.md", reference_config_md },
 	{ "docs/reference/events.md", reference_events_md },
 	{ "docs/reference/hooks.md", reference_hooks_md },
+	{ "docs/reference/rules.md", reference_rules_md },
 	{ "docs/reference/openapi.json", reference_openapi_json },
 	{ "proto/shrike/v1/alerts.proto", reference_alerts_proto },
 	{ "proto/shrike/v1/export.proto", reference_export_proto },

@@ -29,6 +29,7 @@ int reference_schema_json(const char *root, struct buf *out);
 int reference_events_md(const char *root, struct buf *out);
 int reference_hooks_md(const char *root, struct buf *out);
 int reference_host_api_md(const char *root, struct buf *out);
+int reference_rules_md(const char *root, struct buf *out);
 int reference_openapi_json(const char *root, struct buf *out);
 int reference_alerts_proto(const char *root, struct buf *out);
 int reference_export_proto(const char *root, struct buf *out);

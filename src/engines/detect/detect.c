@@ -25,8 +25,10 @@ struct detect_options {
 };
 
 static const struct option options[] = {
-	OPTION(detect_options, rules, OPT_PATH, "",
-	       "file or folder of rules (docs/rules.md); read again when the configuration is", .live = true),
+	OPTION(detect_options, rules, OPT_PATH, RULES_SHIPPED,
+	       "file or folder of rules (docs/rules.md), read again when the configuration is; unless said otherwise "
+	       "those that came with Shrike, if they are there; empty: none",
+	       .live = true),
 	OPTION(detect_options, watch, OPT_BOOL, "true", "read the rules again when a file of them changes",
 	       .live = true),
 	OPTION(detect_options, memory, OPT_BYTES, "32MiB",

@@ -2,6 +2,8 @@
 #include "engines/detect/rules.h"
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 #include "base/err.h"
 
 static int make_part(struct book *book, struct rules_part *part, bool local)
@@ -45,7 +47,9 @@ int rules_new(struct book *book, struct rules **ret_rules)
 int rules_load(const char *path, struct rules **ret_rules)
 {
 	AUTO(book) book = NULL;
-	int r = path && *path ? book_read(path, NULL, &book) : book_read_text("no rules", "", 0, NULL, &book);
+	/* Where nobody said which rules to run, there may be none. */
+	bool none = !path || !*path || (!strcmp(path, RULES_SHIPPED) && access(path, F_OK));
+	int r = none ? book_read_text("no rules", "", 0, NULL, &book) : book_read(path, NULL, &book);
 
 	if (r == 0)
 		r = book_must_be_whole(book);

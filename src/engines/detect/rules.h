@@ -7,6 +7,9 @@
 #include "rulebook/book.h"
 #include "sequence/runner.h"
 
+/* Where `make install` puts the rules that come with Shrike. */
+#define RULES_SHIPPED "/usr/share/shrike/rules"
+
 struct rules_part {
 	struct runner_query *queries; /* of the ruleset, in its order */
 	const struct book_rule **of;
@@ -23,8 +26,8 @@ struct rules {
 };
 
 /*
- * From a file or a folder; an empty path: no rules. A rule that is wrong refuses all: -EINVAL with a trail that says
- * file, line and what is wrong.
+ * From a file or a folder; an empty path: no rules, and so where RULES_SHIPPED is asked for and not there. A rule that
+ * is wrong refuses all: -EINVAL with a trail that says file, line and what is wrong.
  */
 int rules_load(const char *path, struct rules **ret_rules);
 /* Takes a reference of the book. */
