@@ -207,6 +207,10 @@ static enum script_verdict verdict_of(struct lua *lua)
 		say(lua, "line %.200s", text + 4);
 	else
 		say(lua, "%.200s", text);
+	/* One line, whatever the script says. */
+	for (char *p = lua->error; *p; p++)
+		if ((unsigned char)*p < ' ')
+			*p = ' ';
 	return text && strstr(lua->error, "stack overflow") ? SCRIPT_TOO_MUCH : SCRIPT_FAILED;
 }
 
