@@ -41,64 +41,42 @@ static int send_lines(struct telling *t)
 	return r;
 }
 
-/* The store lists the newest first; people read the newest last. So cursors are kept, and asked for the other way. */
-static bool keep_first(void *arg, const struct alert *a)
-{
-	uint64_t *oldest = arg;
-
-	*oldest = a->seq;
-	return true;
-}
-
 /* What fits and is kept, oldest first. */
 static int tell_kept(struct telling *t, struct alerts *store, const struct alerts_ask *asked, bool *ret_more)
 {
 	struct alerts_ask ask = *asked;
-	struct alerts_page page;
-	uint64_t oldest = 0;
-	int r = alerts_ask_list(store, &ask, keep_first, &oldest, &page);
-	size_t left = page.n;
+	struct alerts_page page = { .more = true };
+	int r = alerts_ask_turn(store, &ask, ret_more);
+	size_t left = r < 0 ? 0 : (size_t)r;
 
-	*ret_more = page.more;
-	ask.order = ALERTS_OLDEST;
-	ask.cursor = oldest ? oldest - 1 : 0;
-	while (r == 0 && left) {
+	for (r = r < 0 ? r : 0; r == 0 && left && page.more; left -= page.n < left ? page.n : left) {
 		ask.limit = left;
 		r = alerts_ask_list(store, &ask, tell_alert, t, &page);
-		if (r == 0)
-			r = send_lines(t);
 		ask.cursor = page.cursor;
-		left -= page.n < left ? page.n : left;
-		if (!page.n)
-			break;
+		r = r < 0 ? r : send_lines(t);
 	}
 	return r;
 }
 
+/* What wakes who follows. */
 struct bell {
 	int fd;
+	_Atomic uint64_t revision; /* the highest that was told */
 };
 
 static void ring_bell(void *arg, uint64_t revision)
 {
 	static const uint64_t one = 1;
-	const struct bell *bell = arg;
+	struct bell *bell = arg;
 
-	(void)revision;
+	bell->revision = revision;
 	(void)!write(bell->fd, &one, sizeof(one));
 }
 
-static uint64_t lost_by(struct alerts *store)
+static int tell_new(struct telling *t, struct alerts *store, uint64_t revision, struct alerts_ask *ask,
+		    uint64_t *io_lost)
 {
-	struct alerts_stats s;
-
-	alerts_stats(store, &s);
-	return s.lost_full + s.lost_closed + s.lost_disk;
-}
-
-static int tell_new(struct telling *t, struct alerts *store, struct alerts_ask *ask, uint64_t *io_lost)
-{
-	uint64_t lost = lost_by(store);
+	uint64_t lost = alerts_ask_lost(store);
 	struct alerts_page page = { .more = true };
 	int r = 0;
 
@@ -111,15 +89,18 @@ static int tell_new(struct telling *t, struct alerts *store, struct alerts_ask *
 		ask->cursor = r == 0 ? page.cursor : ask->cursor;
 		r = r < 0 ? r : send_lines(t);
 	}
+	/* Those that do not fit are not looked at again. */
+	if (r == 0 && !page.more && revision > ask->cursor)
+		ask->cursor = revision;
 	return r;
 }
 
 static int follow_alerts(struct telling *t, struct alerts *store, struct alerts_ask *ask)
 {
-	struct bell bell = { eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) };
+	struct bell bell = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .revision = ask->cursor };
 	struct alerts_watcher watcher = { .changed = ring_bell, .arg = &bell };
 	struct pollfd fds[] = { { .fd = bell.fd, .events = POLLIN }, { .fd = t->peer->fd, .events = POLLRDHUP } };
-	uint64_t lost = lost_by(store), rung;
+	uint64_t lost = alerts_ask_lost(store), rung;
 	int r = bell.fd < 0 ? err_sys(errno, "make an event") : alerts_watch(store, &watcher);
 
 	if (r < 0) {
@@ -127,7 +108,7 @@ static int follow_alerts(struct telling *t, struct alerts *store, struct alerts_
 		return r;
 	}
 	do {
-		r = tell_new(t, store, ask, &lost);
+		r = tell_new(t, store, bell.revision, ask, &lost);
 		if (r == 0)
 			(void)poll(fds, countof(fds), LOOK_MS);
 		(void)!read(bell.fd, &rung, sizeof(rung));

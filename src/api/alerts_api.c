@@ -29,14 +29,6 @@ int alerts_api_may(const struct http_request *req)
 	return 0;
 }
 
-uint64_t alerts_api_lost(const struct alerts_api *x)
-{
-	struct alerts_stats stats;
-
-	alerts_stats(x->store, &stats);
-	return stats.lost_full + stats.lost_closed + stats.lost_disk;
-}
-
 int alerts_api_param(void *arg, const char *name, const char *value)
 {
 	return alerts_ask_set(arg, name, value);

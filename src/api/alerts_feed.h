@@ -22,8 +22,6 @@ struct alerts_api {
 
 /* What each handler asks first: -ENODATA without a store, -EPERM where the consumer's types leave alerts out. */
 int alerts_api_may(const struct http_request *req);
-/* Alerts that the store could not keep so far. */
-uint64_t alerts_api_lost(const struct alerts_api *x);
 /* One parameter of the query string, for http_params(); `arg` is a struct alerts_ask. */
 int alerts_api_param(void *arg, const char *name, const char *value);
 

@@ -129,7 +129,7 @@ static void put_lost(struct alerts_stream *s, uint64_t lost)
 static void feed(struct alerts_stream *s)
 {
 	/* Before the store is asked: what comes in between is looked at again. */
-	uint64_t revision = atomic_load(&s->x->revision), lost = alerts_api_lost(s->x);
+	uint64_t revision = atomic_load(&s->x->revision), lost = alerts_ask_lost(s->x->store);
 	struct alerts_page page;
 	int r;
 
@@ -410,7 +410,7 @@ static int start(struct http_request *req, const struct alerts_ask *ask, bool fr
 	s->ask.order = ALERTS_REVISIONS;
 	s->ask.limit = LOT;
 	s->ask.cursor = ask->cursor ? ask->cursor : from_now ? revision : 0;
-	s->lost_seen = alerts_api_lost(x);
+	s->lost_seen = alerts_ask_lost(x->store);
 	s->said_ns = clock_boot_ns();
 	s->deadline_ns = form == FORM_GRPC ? grpc_deadline(req) : 0;
 	s->consumer = consumer_ref(req->consumer);

@@ -214,17 +214,7 @@ struct handing {
 	struct alert_source *s;
 	alert_fn fn;
 	void *arg;
-	uint64_t *seqs; /* of a list, the newest first */
-	size_t n;
 };
-
-static bool keep_seq(void *arg, const struct alert *a)
-{
-	struct handing *h = arg;
-
-	h->seqs[h->n++] = a->seq;
-	return true;
-}
 
 static bool hand_out(void *arg, const struct alert *a)
 {
@@ -235,22 +225,14 @@ static bool hand_out(void *arg, const struct alert *a)
 	return h->fn(h->arg, (struct str) { buf_text(&h->s->line), h->s->line.len });
 }
 
-static enum exit_code list_store(struct alert_source *s, const struct alerts_ask *asked, alert_fn fn, void *arg,
-				 bool *ret_more)
+static enum exit_code list_store(struct alert_source *s, struct alerts_ask *ask, alert_fn fn, void *arg, bool *ret_more)
 {
-	auto_free uint64_t *seqs = calloc(ALERTS_PAGE_MAX, sizeof(*seqs));
-	struct handing h = { .s = s, .fn = fn, .arg = arg, .seqs = seqs };
-	struct alerts_ask ask = *asked;
-	struct alerts_page page = { 0 };
-	int r = seqs ? alerts_ask_list(s->store, &ask, keep_seq, &h, &page) : err_new(-ENOMEM, "out of memory");
+	struct handing h = { .s = s, .fn = fn, .arg = arg };
+	struct alerts_page page;
+	int r = alerts_ask_turn(s->store, ask, ret_more);
 
-	*ret_more = page.more;
-	if (r == 0 && h.n) {
-		ask.order = ALERTS_OLDEST;
-		ask.cursor = seqs[h.n - 1] - 1;
-		ask.limit = h.n;
-		r = alerts_ask_list(s->store, &ask, hand_out, &h, &page);
-	}
+	if (r > 0)
+		r = alerts_ask_list(s->store, ask, hand_out, &h, &page);
 	return r < 0 ? cli_failed(s->cli) : EXIT_OK;
 }
 

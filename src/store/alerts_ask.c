@@ -254,3 +254,37 @@ int alerts_ask_list(struct alerts *store, const struct alerts_ask *ask,
 	*ret_page = l.page;
 	return 0;
 }
+
+/* They come the newest first: the last one stays. */
+static bool keep_seq(void *arg, const struct alert *a)
+{
+	uint64_t *oldest = arg;
+
+	*oldest = a->seq;
+	return true;
+}
+
+int alerts_ask_turn(struct alerts *store, struct alerts_ask *ask, bool *ret_more)
+{
+	struct alerts_page page;
+	uint64_t oldest = 0;
+	int r;
+
+	ask->order = ALERTS_NEWEST;
+	r = alerts_ask_list(store, ask, keep_seq, &oldest, &page);
+	if (r < 0)
+		return r;
+	*ret_more = page.more;
+	ask->order = ALERTS_OLDEST;
+	ask->cursor = oldest ? oldest - 1 : 0;
+	ask->limit = page.n;
+	return (int)page.n;
+}
+
+uint64_t alerts_ask_lost(struct alerts *store)
+{
+	struct alerts_stats stats;
+
+	alerts_stats(store, &stats);
+	return stats.lost_full + stats.lost_closed + stats.lost_disk;
+}

@@ -54,3 +54,12 @@ struct alerts_page {
 /* fn returns false for one that it has no room for: it comes first on the next page. */
 int alerts_ask_list(struct alerts *store, const struct alerts_ask *ask,
 		    bool (*fn)(void *arg, const struct alert *alert), void *arg, struct alerts_page *ret_page);
+
+/*
+ * Turns a question for the newest into one that lists the same alerts oldest first, as people read them. Returns how
+ * many there are (none: nothing is to be asked any more), or an error with a trail. *ret_more: there are older ones.
+ */
+int alerts_ask_turn(struct alerts *store, struct alerts_ask *io_ask, bool *ret_more);
+
+/* What the store could not keep so far, for whatever reason. */
+uint64_t alerts_ask_lost(struct alerts *store);

@@ -196,6 +196,20 @@ TEST(pages_join_without_a_gap)
 		}
 		check(!page.more);
 	}
+	struct alerts_ask ask = { .limit = 3 };
+	struct alerts_page page;
+	struct taken t = { .room = 9 };
+	bool more = false;
+
+	require_ok(alerts_ask_set(&ask, "rule", "odd"));
+	check_int(alerts_ask_turn(store, &ask, &more), 3);
+	check(more);
+	require_ok(alerts_ask_list(store, &ask, take_one, &t, &page));
+	check_str(t.text, "00000005 00000007 00000009 ");
+	ask = (struct alerts_ask) { .severity_min = 5 };
+	check_int(alerts_ask_turn(store, &ask, &more), 0);
+	check(!more);
+	check_int(alerts_ask_lost(store), 0);
 	alerts_free(take(store));
 	(void)unlink(file);
 	(void)rmdir(path);
