@@ -11,7 +11,7 @@
 #include "predicate/tree.h"
 
 enum {
-	EVENTS_BYTES_MAX = 3 << 20, /* of all events; those for which there is no room are null */
+	EVENTS_BYTES_MAX = 2 << 20, /* of all events; those for which there is no room are null */
 	KEEP_BYTES = 256 << 10,     /* buffers that one large alert has made larger are given back */
 	TREE_BYTES_MAX = 8 << 20,
 };

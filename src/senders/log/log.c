@@ -30,9 +30,15 @@ struct log_options {
 	uint32_t keep;
 };
 
+static int check_path(const char *path)
+{
+	return *path ? 0 : err_new(-EINVAL, "a path is wanted; `enabled: false` switches the log off");
+}
+
 static const struct option options[] = {
 	OPTION(log_options, path, OPT_PATH, "/var/lib/shrike/alerts.jsonl",
-	       "file that gets a line of JSON for each alert; opened again with SIGHUP", .live = true),
+	       "file that gets a line of JSON for each alert; opened again with SIGHUP", .live = true,
+	       .check = check_path),
 	OPTION(log_options, size, OPT_BYTES, "64MiB", "a file that is so long is rotated; 0: never", .live = true),
 	OPTION(log_options, age, OPT_DURATION, "1d", "so is one that is so old; 0: never", .live = true),
 	OPTION(log_options, keep, OPT_U32, "14", "rotated files that are kept", .max = KEEP_MAX, .live = true),
@@ -210,6 +216,7 @@ static void send_one(struct log *l, const struct outbox_message *m)
 {
 	uint64_t *counter = &l->stats.sent;
 	struct alert a;
+	int r = 0;
 
 	if (!alert_unpack(m->bytes, m->n, &a))
 		return;
@@ -217,10 +224,12 @@ static void send_one(struct log *l, const struct outbox_message *m)
 	alert_write(&a, &l->line);
 	buf_char(&l->line, '\n');
 	rotate_if_due(l, l->line.len);
-	if (!is_open(l)) {
+	if (is_open(l))
+		r = l->line.failed ? -ENOMEM : write_line(l);
+	if (l->fd < 0) {
 		counter = &l->stats.lost_closed;
-	} else if (l->line.failed || write_line(l) < 0) {
-		tell_trouble(l, l->line.failed ? "no memory for a line" : strerror(errno));
+	} else if (r < 0) {
+		tell_trouble(l, strerror(-r));
 		counter = &l->stats.lost_disk;
 	} else if (l->told) {
 		l->told = false;

@@ -252,6 +252,15 @@ TEST(a_log_that_cannot_be_opened_counts_what_it_loses)
 	check(!rmdir(g.path));
 }
 
+TEST(a_log_without_a_path_is_refused)
+{
+	auto_rig struct rig g;
+
+	require(rig_make(&g));
+	check(option_set(&sender_log.options[0], "", g.options) < 0);
+	check_has(err_trail(), "enabled: false");
+}
+
 TEST(a_line_that_the_disk_does_not_take_is_taken_back)
 {
 	auto_rig struct rig g;

@@ -413,6 +413,7 @@ static int keep_revision(struct alerts *s)
 
 struct batch {
 	uint64_t puts, stored;
+	bool is_damaged; /* the file, as the write that failed has found it */
 };
 
 static int write_messages(struct alerts *s, struct batch *b)
@@ -434,8 +435,10 @@ static int write_messages(struct alerts *s, struct batch *b)
 		r = keep_revision(s);
 	if (r == 0)
 		r = run(s->write, "COMMIT");
-	if (r < 0)
+	if (r < 0) {
+		b->is_damaged = is_damaged(s->write);
 		(void)sqlite3_exec(s->write, "ROLLBACK", NULL, NULL, NULL);
+	}
 	return r;
 }
 
@@ -454,7 +457,7 @@ static int write_batch(struct alerts *s, struct batch *b)
 	}
 	s->revision = before;
 	tell_trouble(s, err_trail());
-	if (is_damaged(s->write)) {
+	if (b->is_damaged) {
 		close_write(s);
 		close_read(s);
 		put_aside(s);
@@ -476,7 +479,7 @@ static void write_taken(struct alerts *s)
 	r = write_batch(s, &b);
 	/* A file that was found damaged is a new one now. */
 	if (r < 0 && r != -ENOENT && !s->write) {
-		b.stored = 0;
+		b = (struct batch) { .puts = b.puts };
 		r = write_batch(s, &b);
 	}
 	revision = s->revision;

@@ -460,6 +460,46 @@ TEST(a_damaged_file_is_put_aside)
 	check(access(aside, F_OK) == 0);
 }
 
+/* All of a file but its beginning. */
+static bool scribble(const char *path, off_t from)
+{
+	static char junk[4096];
+	auto_close int fd = open(path, O_RDWR | O_CLOEXEC);
+	struct stat st;
+
+	memset(junk, 'x', sizeof(junk));
+	if (fd < 0 || fstat(fd, &st) || st.st_size <= from)
+		return false;
+	for (off_t at = from; at < st.st_size; at += (off_t)sizeof(junk))
+		if (pwrite(fd, junk, sizeof(junk), at) != (ssize_t)sizeof(junk))
+			return false;
+	return true;
+}
+
+TEST(a_file_whose_pages_are_damaged_is_put_aside)
+{
+	auto_folder struct folder f;
+	struct alerts *s = NULL;
+	struct alerts_stats stats;
+	struct listed l;
+	char path[128];
+
+	require(folder_make(&f));
+	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
+	check(put(s, 0, 2000));
+	alerts_free(take(s));
+	/* It is a database still, as far as its first page tells. */
+	require(scribble(f.file, 16384));
+	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
+	check(put(s, 0, 2));
+	check_str(list(s, &(struct alerts_filter) { 0 }, &l), "1 0 ");
+	alerts_stats(s, &stats);
+	check_int(stats.stored, 2);
+	(void)snprintf(path, sizeof(path), "%s.damaged.1", f.file);
+	check(access(path, F_OK) == 0);
+	alerts_free(s);
+}
+
 TEST(a_file_of_a_newer_version_is_left_alone)
 {
 	auto_folder struct folder f;
