@@ -81,7 +81,7 @@ static void write_line(const struct diag *diag, const char *text, size_t n, stru
 	while (end < n && text[end] != '\n' && text[end] != '\r')
 		end++;
 	from = begin;
-	for (size_t left = diag->column - 1; left > LINE_BEFORE; left--)
+	for (size_t left = diag->column - 1; left > LINE_BEFORE && from < end; left--)
 		from += char_at(text + from, end - from);
 	buf_str(out, from > begin ? "  ..." : "  ");
 	for (i = from; i < end && width < LINE_SHOWN; i += len, width++) {

@@ -507,9 +507,10 @@ static void place(struct diag *d, const char *text, size_t n)
 {
 	size_t at = 0;
 
+	/* To YAML a carriage return alone ends a line, too. */
 	for (unsigned line = 1; line < d->line && at < n; at++)
-		line += text[at] == '\n';
-	for (unsigned column = 1; column < d->column && at < n && text[at] != '\n'; column++) {
+		line += text[at] == '\n' || (text[at] == '\r' && (at + 1 == n || text[at + 1] != '\n'));
+	for (unsigned column = 1; column < d->column && at < n && text[at] != '\n' && text[at] != '\r'; column++) {
 		size_t len = utf8_char(text + at, n - at, NULL);
 
 		at += len ? len : 1;
