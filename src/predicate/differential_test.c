@@ -45,8 +45,8 @@ static const char *const words[] = { "process",
 				     "/dev/shm/k",
 				     "\xe2\x84\xaa",
 				     "k",
-				     "\xc5\xbf"
-				     "h",
+				     ("\xc5\xbf"
+				      "h"),
 				     "0",
 				     "10",
 				     "1e1",
