@@ -8,18 +8,17 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "context/context.h"
-#include "predicate/tree.h"
+#include "predicate/predicate.h"
 
 enum {
 	EVENTS_BYTES_MAX = 2 << 20, /* of all events; those for which there is no room are null */
 	KEEP_BYTES = 256 << 10,     /* buffers that one large alert has made larger are given back */
-	TREE_BYTES_MAX = 8 << 20,
 };
 
 struct alert_maker {
 	struct alert_defaults defaults;
 	char host[ALERT_TEXT_MAX];
-	struct arena arena; /* of exceptions */
+	struct predicate_scratch *exceptions;
 	struct buf body, events;
 	struct entities entities;
 	struct event_scratch scratch;
@@ -37,12 +36,12 @@ static field_id id_of(const char *name)
 int alert_maker_open(const struct alert_defaults *defaults, const char *host, struct alert_maker **ret_maker)
 {
 	struct alert_maker *m = calloc(1, sizeof(*m));
+	int r;
 
 	if (!m)
 		return err_new(-ENOMEM, "no memory for alerts");
 	m->defaults = *defaults;
 	(void)snprintf(m->host, sizeof(m->host), "%s", host ? host : "");
-	arena_init(&m->arena, TREE_BYTES_MAX);
 	buf_init(&m->body, ALERT_JSON_MAX);
 	/* A string takes room for what it could become when all of it must be escaped. */
 	buf_init(&m->events, EVENTS_BYTES_MAX + 6 * EVENT_JSON_MAX);
@@ -53,6 +52,11 @@ int alert_maker_open(const struct alert_defaults *defaults, const char *host, st
 	m->field.user = id_of("user.name");
 	m->field.user_id = id_of("user.id");
 	m->field.container = id_of("container.id");
+	r = predicate_scratch_new(&m->exceptions);
+	if (r < 0) {
+		alert_maker_free(m);
+		return r;
+	}
 	*ret_maker = m;
 	return 0;
 }
@@ -64,7 +68,7 @@ void alert_maker_free(struct alert_maker *m)
 	entities_free(&m->entities);
 	buf_free(&m->events);
 	buf_free(&m->body);
-	arena_free(&m->arena);
+	predicate_scratch_free(m->exceptions);
 	free(m);
 }
 
@@ -120,8 +124,7 @@ static bool holds(struct alert_maker *m, const struct book_exception *e, const s
 {
 	const struct predicate_input in = { .ev = ev };
 
-	arena_reset(&m->arena);
-	return tree_test(e->where, e->where->stage[0].condition, &in, &m->arena) == TRUTH_TRUE;
+	return predicate_run(e->program, &in, m->exceptions) == TRUTH_TRUE;
 }
 
 static bool is_excepted(struct alert_maker *m, const struct finding *f)

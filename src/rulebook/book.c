@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 #include "base/err.h"
+#include "predicate/predicate.h"
 #include "rulebook/attack.h"
 #include "rulebook/maker.h"
 
@@ -138,8 +139,10 @@ void maker_drop(struct book_rule *rule)
 {
 	query_free(rule->query);
 	script_code_free(rule->script);
-	for (size_t i = 0; i < rule->n_exceptions; i++)
+	for (size_t i = 0; i < rule->n_exceptions; i++) {
+		program_free(rule->exception[i].program);
 		query_free(rule->exception[i].where);
+	}
 	*rule = (struct book_rule) { 0 };
 }
 

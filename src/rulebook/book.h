@@ -61,9 +61,11 @@ struct book_throttle {
 	size_t n_by; /* 0: the rule alone */
 };
 
+struct program;
 struct book_exception {
 	const char *name, *reason;
-	struct query *where; /* QUERY_CONDITION: an event of the match for which it is true makes it no alert */
+	struct query *where;     /* QUERY_CONDITION: an event of the match for which it is true makes it no alert */
+	struct program *program; /* that works it out: any thread, each with a scratch of its own */
 };
 
 struct book_test {

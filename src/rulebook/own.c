@@ -16,6 +16,7 @@
 #include "base/json.h"
 #include "base/nearest.h"
 #include "config/option.h"
+#include "predicate/predicate.h"
 #include "rulebook/attack.h"
 #include "rulebook/maker.h"
 
@@ -499,6 +500,19 @@ static void take_throttle(struct own *o, const struct yaml_node *n, const struct
 	t->n_by = ids ? n_names : 0;
 }
 
+/* Once here, so that a pattern that is none is told of, and not with every match. */
+static struct program *program_of(struct own *o, const struct yaml_node *where, const struct query *q)
+{
+	const ir_ref condition = q->stage[0].condition;
+	struct program *program = NULL;
+
+	if (predicate_uses_lineage(q, condition))
+		wrong(o, where, "where: what a process descends from cannot make an exception; process.ancestors can");
+	else if (predicate_compile(q, condition, &program) < 0)
+		wrong(o, where, "where: %s", err_trail());
+	return program;
+}
+
 static void take_exceptions(struct own *o, const struct yaml_node *n, const struct own_key *key)
 {
 	struct book_exception *exception = maker_zeroed(o->m, n->n + 1, sizeof(*exception));
@@ -515,6 +529,8 @@ static void take_exceptions(struct own *o, const struct yaml_node *n, const stru
 		e->name = copy_of(o, yaml_child(c, "name"), "name", SHORT_TEXT_MAX);
 		e->reason = reason ? copy_of(o, reason, "reason", BOOK_TEXT_MAX) : NULL;
 		e->where = query_of(o, yaml_child(c, "where"), "where", true);
+		if (e->where)
+			e->program = program_of(o, yaml_child(c, "where"), e->where);
 		o->rule.n_exceptions++;
 	}
 }
