@@ -21,7 +21,7 @@ $(BUILD)/build.ninja:
 	@meson setup $(BUILD) >/dev/null
 
 run: all ## install, build and watch this host; SCOPE=cgroup:/path or netns:NAME narrows it
-	@$(BUILD)/shrike run --config $(CONFIG) --scope $(SCOPE)
+	@$(BUILD)/shrike run --config $(CONFIG) --scope $(SCOPE) $(if $(filter file,$(origin CONFIG)),--set engines.detect.rules=$(CURDIR)/rules)
 
 check: ## install, build and run every test, the guest kernels included
 	@tools/check

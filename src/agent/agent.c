@@ -574,10 +574,11 @@ static void greet(struct agent *a)
 	buf_printf(&text, "shrike %s watches %s on Linux %s\n", SHRIKE_VERSION,
 		   a->scope.kind == SCOPE_HOST ? "the whole host" : a->scope.text, u.release);
 	manager_describe(a->manager, &text);
+	pipeline_describe(a->pipeline, &text);
 	if (!pipeline_seed_is_exact(a->pipeline))
 		buf_str(&text, "  note     processes older than the agent are known to 10 ms: no task iterator here\n");
 	(void)pthread_mutex_lock(&a->lock);
-	buf_printf(&text, "see  shrike events, shrike status, shrike top   (socket %s)   stop: Ctrl-C\n",
+	buf_printf(&text, "see  shrike events, shrike alerts, shrike status, shrike top   (socket %s)   stop: Ctrl-C\n",
 		   ((const struct settings_agent *)config_section(a->config, "agent"))->socket);
 	(void)pthread_mutex_unlock(&a->lock);
 	(void)fputs(buf_text(&text), stderr);

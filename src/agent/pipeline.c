@@ -481,6 +481,19 @@ static void engines_status(struct pipeline *p, struct buf *out)
 	buf_char(out, ']');
 }
 
+void pipeline_describe(struct pipeline *p, struct buf *out)
+{
+	for (size_t i = 0; i < p->n_engines; i++) {
+		const struct engine *engine = p->engines[0][i].engine;
+
+		if (!engine->describe)
+			continue;
+		buf_printf(out, "  %-8s ", engine->name);
+		engine->describe(p->engines[0][i].state, out);
+		buf_char(out, '\n');
+	}
+}
+
 static void context_status(struct pipeline *p, struct buf *out)
 {
 	struct context_stats stats;

@@ -69,6 +69,8 @@ enum { PIPELINE_KNOWN_MAX = 512 << 20 };
 int pipeline_known(struct pipeline *p, struct buf *out, __u64 *ret_cursor);
 /* Are older processes known exactly, or (without an iterator in the kernel) to 10 ms? */
 bool pipeline_seed_is_exact(const struct pipeline *p);
+/* A line for each engine that has something to say of itself. */
+void pipeline_describe(struct pipeline *p, struct buf *out);
 /* The "rings", "reader", "raw", "bus", "engines" and "context" members of the status answer. */
 void pipeline_status(struct pipeline *p, struct buf *out);
 

@@ -36,6 +36,8 @@ struct engine {
 	 * already: ,"name":N. Any thread, while the shards run. May be NULL.
 	 */
 	void (*status)(void *const *states, size_t n, struct buf *out);
+	/* What it works with, in a few words for people who start it. `state` is any shard's. May be NULL. */
+	void (*describe)(void *state, struct buf *out);
 	void (*close)(void *state);
 };
 

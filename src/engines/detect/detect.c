@@ -242,6 +242,11 @@ static void detect_status(void *const *states, size_t n, struct buf *out)
 		house_status(((struct detect *)states[0])->house, out);
 }
 
+static void detect_describe(void *state, struct buf *out)
+{
+	house_describe(((struct detect *)state)->house, out);
+}
+
 static int detect_reload(void *state, const void *opts)
 {
 	const struct detect *d = state;
@@ -262,5 +267,6 @@ const struct engine engine_detect = {
 	.on_time = detect_time,
 	.reload = detect_reload,
 	.status = detect_status,
+	.describe = detect_describe,
 	.close = detect_close,
 };

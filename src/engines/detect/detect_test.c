@@ -290,6 +290,9 @@ TEST(what_is_counted_is_told_for_all_shards_together)
 	check_has(buf_text(&out), ",\"matches\":2,");
 	check_has(buf_text(&out), ",\"evicted_memory\":0,");
 	check_has(buf_text(&out), ",\"lost_waiting\":0");
+	buf_clear(&out);
+	engine_detect.describe(rig.shard[0], &out);
+	check_has(buf_text(&out), "2 rules from /");
 }
 
 TEST(rules_that_cannot_be_read_change_nothing)

@@ -396,6 +396,19 @@ void house_status(struct house *h, struct buf *out)
 	(void)pthread_mutex_unlock(&h->lock);
 }
 
+void house_describe(struct house *h, struct buf *out)
+{
+	size_t n;
+
+	(void)pthread_mutex_lock(&h->lock);
+	n = h->rules->local.n + h->rules->shared.n;
+	if (n)
+		buf_printf(out, "%zu rule%s from %s", n, n == 1 ? "" : "s", h->path);
+	else
+		buf_printf(out, "no rules%s%s", h->path[0] ? " in " : "", h->path);
+	(void)pthread_mutex_unlock(&h->lock);
+}
+
 struct rules *house_rules(struct house *h, unsigned *ret_version)
 {
 	struct rules *rules;

@@ -88,6 +88,8 @@ void house_leave(struct house *h, unsigned shard);
 int house_reload(struct house *h, const char *rules_path, bool watch);
 /* Rules, and how reading them went, as members of an object that has some already. */
 void house_status(struct house *h, struct buf *out);
+/* "12 rules from /path", for people. */
+void house_describe(struct house *h, struct buf *out);
 /* The rules that are to be run now: a reference, and their version. */
 struct rules *house_rules(struct house *h, unsigned *ret_version);
 /* Has a runner run this set: opens it, swaps its rules, or, for NULL, frees it. What fails changes nothing. */
