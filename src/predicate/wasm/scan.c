@@ -205,12 +205,15 @@ static bool read_section(struct scan *s, uint8_t id, struct reader *r)
 
 /* ---- what a run may leave behind -------------------------------------------------------------------------- */
 
-/* Passes over one instruction. False: it may leave traces, or is not known. *ret_call: the function that it calls. */
-static bool instruction(struct reader *r, uint64_t *ret_call)
+/*
+ * Passes over one instruction. False: it may leave traces, or is not known. The function that it calls, or the global
+ * that it sets; UINT64_MAX: none.
+ */
+static bool instruction(struct reader *r, uint64_t *ret_call, uint64_t *ret_global)
 {
 	uint8_t op = byte(r);
 
-	*ret_call = UINT64_MAX;
+	*ret_call = *ret_global = UINT64_MAX;
 	switch (op) {
 	case 0x02 ... 0x04: /* block, loop, if: a type */
 	case 0x0c ... 0x0d: /* branches */
@@ -240,6 +243,9 @@ static bool instruction(struct reader *r, uint64_t *ret_call)
 	case 0x10:
 		*ret_call = number(r);
 		return true;
+	case 0x24:
+		*ret_global = number(r);
+		return true;
 	case 0x1c: /* select with types */
 		for (uint64_t n = number(r); n > 0 && !r->bad; n--)
 			(void)byte(r);
@@ -256,7 +262,7 @@ static bool instruction(struct reader *r, uint64_t *ret_call)
 		return true;
 	case 0xfc:
 		return number(r) <= 7; /* conversions; what comes after them writes memory and tables */
-	default: /* stores, global.set, table.set, memory.grow, calls through tables, and what we do not know */
+	default: /* stores, table.set, memory.grow, calls through tables, and what we do not know */
 		return false;
 	}
 }
@@ -266,7 +272,7 @@ static bool may_leave_traces(struct scan *s)
 	auto_free uint32_t *todo = calloc((size_t)s->n_bodies + 1, sizeof(*todo));
 	auto_free bool *seen = calloc((size_t)s->n_bodies + 1, sizeof(*seen));
 	size_t n_todo = 0;
-	uint64_t next = s->shape.match;
+	uint64_t next = s->shape.match, global;
 
 	if (!todo || !seen)
 		return true;
@@ -293,8 +299,14 @@ static bool may_leave_traces(struct scan *s)
 			next = UINT64_MAX;
 			continue;
 		}
-		if (!instruction(r, &next))
+		if (!instruction(r, &next, &global))
 			return true;
+		if (global == UINT64_MAX)
+			continue;
+		if (global > UINT32_MAX || (s->shape.sets_global && s->shape.global != global))
+			return true;
+		s->shape.sets_global = true;
+		s->shape.global = (uint32_t)global;
 	}
 }
 
@@ -322,8 +334,14 @@ bool wasm_scan(const void *bytes, size_t n, wasm_known known, struct wasm_shape 
 		return false;
 	r.p += 8;
 	while (fine && !r.bad && r.p < r.end) {
+		size_t at = (size_t)(r.p - (const uint8_t *)bytes);
 		uint8_t id = byte(&r);
 		struct reader in = part(&r, number(&r));
+
+		if (id == SECTION_EXPORT) {
+			s.shape.exports = at;
+			s.shape.exports_end = (size_t)(r.p - (const uint8_t *)bytes);
+		}
 
 		fine = read_section(&s, id, &in);
 		r.bad |= in.bad;
@@ -336,4 +354,37 @@ bool wasm_scan(const void *bytes, size_t n, wasm_known known, struct wasm_shape 
 	free(s.body);
 	*ret_shape = s.shape;
 	return fine && !r.bad;
+}
+
+/* ---- one more export ------------------------------------------------------------------------------------------ */
+
+static void add_number(struct buf *out, uint64_t v)
+{
+	for (; v > 0x7f; v >>= 7)
+		buf_char(out, (char)(v | 0x80));
+	buf_char(out, (char)v);
+}
+
+bool wasm_with_global(const void *bytes, size_t n, const struct wasm_shape *shape, struct buf *out)
+{
+	const char *p = bytes;
+	struct reader r = { (const uint8_t *)p + shape->exports + 1, (const uint8_t *)p + shape->exports_end, false };
+	auto_buf struct buf section = { .max = out->max };
+	uint64_t count;
+
+	(void)number(&r); /* its size */
+	count = number(&r);
+	add_number(&section, count + 1);
+	buf_add(&section, r.p, (size_t)(r.end - r.p));
+	add_number(&section, strlen(WASM_GLOBAL_NAME));
+	buf_str(&section, WASM_GLOBAL_NAME);
+	buf_char(&section, KIND_GLOBAL);
+	add_number(&section, shape->global);
+
+	buf_add(out, p, shape->exports);
+	buf_char(out, SECTION_EXPORT);
+	add_number(out, section.len);
+	buf_add(out, buf_text(&section), section.len);
+	buf_add(out, p + shape->exports_end, n - shape->exports_end);
+	return !r.bad && !section.failed && !out->failed;
 }

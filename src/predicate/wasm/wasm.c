@@ -124,6 +124,8 @@ struct instance {
 	struct wt_context *context;
 	struct wt_func match;
 	bool has_memory, fixed;
+	struct wt_global global; /* where one is set by runs: as `load` left it */
+	struct wt_val global_value;
 	struct wt_memory memory;
 	unsigned char *base; /* where it is, while it cannot grow */
 	size_t base_n;
@@ -571,6 +573,19 @@ static enum script_verdict make(struct instance *s)
 		s->base = wt->wasmtime_memory_data(s->context, &s->memory);
 		s->base_n = wt->wasmtime_memory_data_size(s->context, &s->memory);
 	}
+	if (c->shape.sets_global && !c->shape.leaves_traces) {
+		struct wt_extern kept = { 0 };
+
+		if (!wt->wasmtime_instance_export_get(s->context, &instance, WASM_GLOBAL_NAME, strlen(WASM_GLOBAL_NAME),
+						      &kept) ||
+		    kept.kind != WT_EXTERN_GLOBAL) {
+			(void)snprintf(s->error, sizeof(s->error), "its global cannot be put back");
+			unmake(s);
+			return SCRIPT_FAILED;
+		}
+		s->global = kept.global;
+		wt->wasmtime_global_get(s->context, &s->global, &s->global_value);
+	}
 	if (c->memory && s->base_n != c->memory_n) { /* nothing that it can ask says how often it was loaded */
 		(void)snprintf(s->error, sizeof(s->error), "it was loaded otherwise than at first");
 		unmake(s);
@@ -647,6 +662,11 @@ static enum script_verdict instance_run(void *instance, const struct event *ev, 
 		unmake(s);
 		return verdict;
 	}
+	if (c->shape.sets_global) {
+		e = c->wt->wasmtime_global_set(s->context, &s->global, &s->global_value);
+		if (e) /* it has another type than what it gave us: it cannot */
+			c->wt->wasmtime_error_delete(e);
+	}
 	for (unsigned i = 0; i < s->n_written; i++)
 		memcpy(s->base + s->written[i].at, c->memory + s->written[i].at, s->written[i].n);
 	s->n_written = 0;
@@ -717,6 +737,7 @@ static int keep_memory(struct code *c, const struct instance *s)
 static int build(struct code *c, const struct script_source *source, struct diag *reterr_diag, const void *bytes,
 		 size_t n)
 {
+	auto_buf struct buf more = { .max = 2 * WASM_MODULE_MAX };
 	const struct wt *wt = c->wt;
 	struct instance *s;
 	struct wt_error *e;
@@ -731,6 +752,12 @@ static int build(struct code *c, const struct script_source *source, struct diag
 		return script_diag(reterr_diag, source->name, 0, "needs %llu bytes of memory, and may have %llu",
 				   (unsigned long long)c->shape.pages_min * WASM_PAGE,
 				   (unsigned long long)c->store_limits.memory);
+	if (!c->shape.leaves_traces && c->shape.sets_global) {
+		if (!wasm_with_global(bytes, n, &c->shape, &more))
+			return err_new(-ENOMEM, "no memory for %s", source->name);
+		bytes = more.data;
+		n = more.len;
+	}
 	if (wt_module_new(wt, machine.engine, bytes, n, &c->module) < 0)
 		return fault(reterr_diag, source->name, err_trail());
 	if (!c->shape.has_match)
@@ -747,6 +774,8 @@ static int build(struct code *c, const struct script_source *source, struct diag
 		return r;
 	if (make(s) != SCRIPT_YES)
 		r = script_diag(reterr_diag, source->name, 0, "while it was loaded: %s", s->error);
+	else if (c->shape.sets_global && s->global_value.kind > WT_F64) /* a reference, which is not ours to keep */
+		c->shape.leaves_traces = true;
 	else if (!c->shape.leaves_traces)
 		r = keep_memory(c, s);
 	instance_close(s);

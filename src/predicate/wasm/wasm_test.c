@@ -134,6 +134,21 @@ TEST(nothing_stays_from_one_event_to_the_next)
 		{ "a global",
 		  "(module (global $n (mut i32) (i32.const 0)) (func (export \"match\") (result i32)"
 		  " (global.set $n (i32.add (global.get $n) (i32.const 1))) (i32.eq (global.get $n) (i32.const 1))))" },
+		{ "a global of 64 bits, in a function that is called",
+		  "(module (global $n (mut i64) (i64.const 1)) (func $f (global.set $n (i64.const 2)))"
+		  " (func (export \"match\") (result i32) (i64.eq (global.get $n) (i64.const 1)) (call $f)))" },
+		{ "one of two globals",
+		  "(module (global $m (mut i32) (i32.const 0)) (global $n (mut i32) (i32.const 0))"
+		  " (func (export \"match\") (result i32) (global.set $m (i32.const 1)) (i32.eqz (global.get $n))"
+		  " (global.set $n (i32.const 1))))" },
+		{ "a global that refers to a function",
+		  "(module (global $g (mut funcref) (ref.null func)) (func $f) (elem declare func $f)"
+		  " (func (export \"match\") (result i32) (ref.is_null (global.get $g)) (global.set $g (ref.func "
+		  "$f))))" },
+		{ "a global that load has set",
+		  "(module (global $g (mut i32) (i32.const 0)) (func (export \"load\") (global.set $g (i32.const 7)))"
+		  " (func (export \"match\") (result i32) (i32.eq (global.get $g) (i32.const 7)) (global.set $g "
+		  "(i32.const 8))))" },
 		{ "memory", "(module (memory 1) (func (export \"match\") (result i32)"
 			    " (i32.store (i32.const 0) (i32.add (i32.load (i32.const 0)) (i32.const 1)))"
 			    " (i32.eq (i32.load (i32.const 0)) (i32.const 1))))" },
@@ -369,6 +384,19 @@ TEST(a_run_that_goes_too_far_is_stopped)
 			check_has(script_error(b.script), r->error);
 		}
 	}
+}
+
+TEST(a_run_that_fails_leaves_nothing_behind_either)
+{
+	/* Fails where the global is as it was made; a run that finds it changed would say yes. */
+	static const char text[] =
+		"(module (global $n (mut i32) (i32.const 0)) (func (export \"match\") (result i32)"
+		" (if (i32.eqz (global.get $n)) (then (global.set $n (i32.const 1)) (unreachable))) (i32.const 1)))";
+	auto_bench struct bench b;
+
+	OPEN_OR_SKIP(&b, text, NULL);
+	for (int i = 0; i < 3; i++)
+		check_int(script_run(b.script, &b.ev), SCRIPT_FAILED);
 }
 
 TEST(memory_grows_to_its_limit_and_no_further)

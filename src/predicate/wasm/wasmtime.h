@@ -52,7 +52,7 @@ struct wt_instance {
 	uint64_t store_id;
 	size_t within;
 };
-enum { WT_EXTERN_FUNC = 0, WT_EXTERN_MEMORY = 3 };
+enum { WT_EXTERN_FUNC = 0, WT_EXTERN_GLOBAL = 1, WT_EXTERN_MEMORY = 3 };
 struct wt_extern {
 	uint8_t kind;
 	union {
@@ -71,6 +71,18 @@ union wt_value {
 	uint8_t v128[16];
 	void *ref;
 };
+struct wt_val { /* of a checked call, or a global: only numbers are made or read here */
+	uint8_t kind;
+	union {
+		int32_t i32;
+		int64_t i64;
+		struct {
+			uint64_t store_id;
+			uint32_t within[2];
+			void *ref;
+		} gc;
+	};
+};
 enum wt_kind { WT_I32 = 0, WT_I64 = 1, WT_F32 = 2, WT_F64 = 3 };
 enum { WT_OPT_NONE = 0, WT_OPT_SPEED = 1 };
 enum wt_trap_code { /* the others are faults of the module */
@@ -84,6 +96,7 @@ enum { WT_EPOCH_CONTINUE = 0 };
 _Static_assert(sizeof(struct wt_func) == 16 && sizeof(struct wt_instance) == 16, "handles");
 _Static_assert(sizeof(struct wt_memory) == 24 && sizeof(struct wt_global) == 24, "handles that are nested");
 _Static_assert(sizeof(struct wt_extern) == 32 && offsetof(struct wt_extern, func) == 8, "wt_extern");
+_Static_assert(sizeof(struct wt_val) == 32 && offsetof(struct wt_val, i64) == 8, "wt_val");
 _Static_assert(sizeof(union wt_value) == 16 && _Alignof(union wt_value) == 8, "wt_value");
 
 struct wt_config;
@@ -179,6 +192,8 @@ typedef struct wt_error *(*wt_epoch_callback)(struct wt_context *c, void *ctx, u
 	X(struct wt_functype *, wasmtime_func_type, (const struct wt_context *, const struct wt_func *)) \
 	X(uint8_t *, wasmtime_memory_data, (const struct wt_context *, const struct wt_memory *)) \
 	X(size_t, wasmtime_memory_data_size, (const struct wt_context *, const struct wt_memory *)) \
+	X(void, wasmtime_global_get, (struct wt_context *, const struct wt_global *, struct wt_val *)) \
+	X(struct wt_error *, wasmtime_global_set, (struct wt_context *, const struct wt_global *, const struct wt_val *)) \
 	X(struct wt_error *, wasmtime_error_new, (const char *)) \
 	X(void, wasmtime_error_message, (const struct wt_error *, struct wt_bytes *)) \
 	X(void, wasmtime_error_delete, (struct wt_error *)) \
