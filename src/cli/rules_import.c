@@ -222,7 +222,9 @@ static void put_summary(struct import *im)
 		   im->sigma, im->elastic, im->refused, r->book->n_files, r->book->n_files == 1 ? "" : "s");
 	for (size_t i = 0; i < im->n_reasons; i++)
 		if (im->reason[i].feature)
-			rules_line(r, "%6zu  need %s", im->reason[i].n, im->reason[i].feature);
+			rules_line(r, "%6zu  need %s: %s", im->reason[i].n, im->reason[i].feature,
+				   book_feature_doc(im->reason[i].feature) ? book_feature_doc(im->reason[i].feature)
+									   : "");
 		else
 			rules_line(r, "%6zu  are wrong as they are", im->reason[i].n);
 	if (im->copied)

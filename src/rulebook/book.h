@@ -115,6 +115,13 @@ struct book_problem {
 	bool is_warning;     /* the rule was loaded all the same */
 };
 
+/* What rules of others need that is not there: each is a row of docs/rules.md. */
+struct book_feature {
+	const char *name, *doc;
+};
+extern const struct book_feature book_features[]; /* ends with one that has no name */
+const char *book_feature_doc(const char *name);   /* NULL: there is no such feature */
+
 /* Never changes once it is read; holders count references, on any thread. */
 struct book {
 	atomic_uint refs;

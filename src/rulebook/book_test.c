@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rulebook/book.h"
+#include <stdio.h>
 #include "base/err.h"
 #include "base/test.h"
 
@@ -258,5 +259,45 @@ TEST(what_is_wrong_with_an_elastic_rule_is_told_at_its_place)
 		write_problems(b, &got);
 		check_has(buf_text(&got), r->want);
 		check_str(b->problem[0].feature ? b->problem[0].feature : "", r->feature ? r->feature : "");
+	}
+}
+
+/* What is missing is looked up there, by the name that import gives it. */
+TEST(every_feature_that_is_missing_is_in_the_guide)
+{
+	auto_file FILE *f = fopen(SHRIKE_SOURCE_DIR "/docs/rules.md", "re");
+	char page[TEXT] = "", row[96];
+
+	require(f && fread(page, 1, sizeof(page) - 1, f) > 0);
+	for (const struct book_feature *b = book_features; b->name; b++) {
+		(void)snprintf(row, sizeof(row), "| `%s` | ", b->name);
+		check_has(page, row);
+		check_has(page, b->doc);
+	}
+}
+
+/* A word that a reader gives is one of the table. */
+TEST(what_is_missing_has_a_name_that_is_known)
+{
+	static const struct {
+		const char *name, *file, *text;
+	} rows[] = {
+		{ "an action", "f.yml", GOOD "actions: [kill]\n" },
+		{ "KQL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"kuery\"\n" },
+		{ "Lucene", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"lucene\"\n" },
+		{ "ES|QL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"esql\"\n" },
+		{ "new terms", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"new_terms\"\n" },
+		{ "indicators", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"threat_match\"\n" },
+		{ "models", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"machine_learning\"\n" },
+		{ "another category", "f.toml", "[rule]\nrule_id = \"r\"\nevent_category_override = \"x\"\n" },
+		{ "another system", "f.yml",
+		  "title: T\nid: a\nlogsource: {product: windows}\ndetection: {s: {a: b}, condition: s}\n" },
+	};
+
+	for_each_row (r, rows) {
+		AUTO(book) b = read_text(r->file, r->text);
+
+		require(b && b->n_problems && b->problem[0].feature);
+		check(book_feature_doc(b->problem[0].feature));
 	}
 }
