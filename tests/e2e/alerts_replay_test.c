@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the agent told is what a replay of its recording tells: the same alerts, under the same ids. */
+/*
+ * What the agent told is what a replay of its recording tells: the same alerts, under the same ids; and its log goes
+ * on in a new file when the old one was moved away.
+ */
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +14,7 @@
 #include "store/alerts.h"
 #include "tests/e2e/e2e.h"
 
-enum { RUNS = 5, ALERTS = 2 * RUNS, IDS_MAX = 64 };
+enum { RUNS = 5, ALERTS = 2 * 2 * RUNS, IDS_MAX = 64, POLL_US = 20000, POLLS = 1500 };
 
 static const char rules[] =
 	"rules:\n"
@@ -55,14 +58,13 @@ static int by_text(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/* Those of the lines of a file, sorted: live, alerts of different threads may come in another order. */
+/* Adds those of the lines of a file, and sorts: live, alerts of different threads may come in another order. */
 static void read_ids(FILE *f, struct ids *ret_ids)
 {
 	static const char mark[] = "\"shrike\":{\"alert\":{\"id\":\"";
 	auto_free char *line = NULL;
 	size_t room = 0;
 
-	ret_ids->n = 0;
 	while (getline(&line, &room, f) > 0) {
 		const char *at = strstr(line, mark);
 
@@ -73,6 +75,26 @@ static void read_ids(FILE *f, struct ids *ret_ids)
 		(void)snprintf(ret_ids->id[ret_ids->n++], ALERT_ID_SIZE, "%s", at + sizeof(mark) - 1);
 	}
 	qsort(ret_ids->id, ret_ids->n, ALERT_ID_SIZE, by_text);
+}
+
+static void read_log(const char *path, struct ids *ret_ids)
+{
+	auto_file FILE *f = fopen(path, "re");
+
+	if (f)
+		read_ids(f, ret_ids);
+	else
+		test_fail(T_HERE, "there is no %s", path);
+}
+
+/* As programs do that rotate the logs of others. */
+static bool move_log_away(const struct e2e *a, const char *path, const char *moved)
+{
+	if (rename(path, moved) || kill(a->pid, SIGHUP))
+		return false;
+	for (int i = 0; i < POLLS && access(path, F_OK) != 0; i++)
+		(void)usleep(POLL_US);
+	return access(path, F_OK) == 0;
 }
 
 static bool write_rules(const char *path)
@@ -99,7 +121,8 @@ TEST(a_replay_of_what_was_recorded_tells_the_same_alerts)
 	auto_agent struct e2e a = { 0 };
 	AUTO(alerts) store = NULL;
 	char config[2048], path[PATH_MAX], command[PATH_MAX];
-	struct ids live = { .n = 0 }, again = { .n = 0 };
+	struct ids live = { .n = 0 };
+	char moved[PATH_MAX];
 	FILE *f;
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))
@@ -121,16 +144,20 @@ TEST(a_replay_of_what_was_recorded_tells_the_same_alerts)
 	if (!e2e_start(&a, &sb, NULL))
 		return;
 	check_int(sandbox_run(&sb, run_programs, NULL), 0);
+	(void)snprintf(path, sizeof(path), "%s/alerts.jsonl", sb.dir);
+	(void)snprintf(moved, sizeof(moved), "%s/alerts.moved", sb.dir);
+	check(move_log_away(&a, path, moved));
+	check_int(sandbox_run(&sb, run_programs, NULL), 0);
 	/* What came before the end is judged and recorded by the end. */
 	check_int(e2e_stop(&a, SIGTERM), 0);
 
-	(void)snprintf(path, sizeof(path), "%s/alerts.jsonl", sb.dir);
-	f = fopen(path, "re");
-	require(f != NULL);
-	read_ids(f, &live);
-	(void)fclose(f);
+	read_log(path, &live);
+	check(live.n >= 2 * RUNS);
+	read_log(moved, &live);
 	check_int(live.n, ALERTS);
 	for (unsigned shards = 1; shards <= 2; shards++) {
+		struct ids again = { .n = 0 };
+
 		(void)snprintf(command, sizeof(command),
 			       "'%s' replay --shards %u --rules '%s/rules.yaml' '%s/recording'", e2e_binary(), shards,
 			       sb.dir, sb.dir);
