@@ -256,8 +256,7 @@ void alerting_tick(struct alerting *a)
 	(void)pthread_mutex_unlock(&a->lock);
 }
 
-/* ---- telling -------------------------------------------------------------------------------------------------------
- */
+/* ---- telling ------------------------------------------------------------------------------------ */
 
 struct alerts *alerting_store(struct alerting *a)
 {

@@ -81,12 +81,12 @@ void alert_maker_set(struct alert_maker *m, const struct alert_defaults *default
 
 static size_t count_events(const struct finding *f)
 {
-	return f->event_at ? f->n_events : f->event != NULL;
+	return f->n_events ? f->n_events : f->event != NULL;
 }
 
 static bool event_at(const struct finding *f, size_t i, struct event *ret_event)
 {
-	if (f->event_at)
+	if (f->n_events)
 		return f->event_at(f, i, ret_event);
 	*ret_event = *f->event;
 	return true;
@@ -207,8 +207,7 @@ static bool go_through(struct alert_maker *m, const struct finding *f, struct al
 	return whole;
 }
 
-/* ---- what it may be folded by ---------------------------------------------------------------------------------------
- */
+/* ---- what it may be folded by ------------------------------------------------------------------- */
 
 static void set_fold(struct alert_maker *m, const struct finding *f, const struct event *last, struct alert *a)
 {
@@ -243,8 +242,7 @@ static void set_fold(struct alert_maker *m, const struct finding *f, const struc
 	memcpy(a->fold_key, digest, sizeof(a->fold_key));
 }
 
-/* ---- JSON ----------------------------------------------------------------------------------------------------------
- */
+/* ---- JSON --------------------------------------------------------------------------------------- */
 
 static void put_text(struct buf *out, const char *name, const char *text)
 {
@@ -462,8 +460,7 @@ static void write_body(struct alert_maker *m, const struct finding *f, const str
 		buf_printf(out, ",\"events_left_out\":%zu", seen->left_out);
 }
 
-/* ---- all of it ------------------------------------------------------------------------------------------------------
- */
+/* ---- all of it ---------------------------------------------------------------------------------- */
 
 /* The value of a field as text that ends with a NUL, and is cut there and at a maximum. */
 static bool copy_text(struct alert_maker *m, const struct event *ev, field_id id, char to[ALERT_TEXT_MAX])

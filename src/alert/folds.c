@@ -134,8 +134,7 @@ void alert_folds_told(struct alert_folds *f, void (*fn)(void *arg, const char *i
 	}
 }
 
-/* ---- passing ------------------------------------------------------------------------------------------------------
- */
+/* ---- passing ------------------------------------------------------------------------------------ */
 
 static uint64_t hash_of(const struct alert_folds *f, const unsigned char key[16])
 {
