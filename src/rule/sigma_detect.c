@@ -220,8 +220,8 @@ static unsigned flags_of(const struct sigma *s, const struct item *item)
 }
 
 /* A condition of the field and values, as one node. */
-static ir_ref leaf(struct sigma *s, const struct item *item, enum ir_op op, unsigned flags, const ir_ref *values,
-		   size_t n)
+static ir_ref one_leaf(struct sigma *s, const struct sigma_field *field, enum ir_op op, unsigned flags,
+		       const ir_ref *values, size_t n)
 {
 	ir_ref *kids = arena_alloc(&s->scratch, (n + 1) * sizeof(*kids));
 
@@ -229,10 +229,27 @@ static ir_ref leaf(struct sigma *s, const struct item *item, enum ir_op op, unsi
 		s->b.no_memory = true;
 		return 0;
 	}
-	kids[0] = subject(s, &item->field);
+	kids[0] = subject(s, field);
 	if (n)
 		memcpy(kids + 1, values, n * sizeof(*kids));
 	return sigma_condition(s, op, flags, kids, n + 1);
+}
+
+/*
+ * What an argument is, some argument is: that is asked first, for sets of conditions have an index of fields, not of
+ * their items. Where null is not false both would not be the same behind `not`.
+ */
+static ir_ref leaf(struct sigma *s, const struct item *item, enum ir_op op, unsigned flags, const ir_ref *values,
+		   size_t n)
+{
+	static const struct sigma_field args = { .name = { "process.args", sizeof("process.args") - 1 } };
+	ir_ref both[2], exact = one_leaf(s, &item->field, op, flags, values, n);
+
+	if (item->field.look != LOOK_ARGUMENT || !(flags & IR_TRUTH) || (op != IR_EQ && op != IR_IN && op != IR_LIKE))
+		return exact;
+	both[0] = one_leaf(s, &args, op, flags | IR_ANY, values, n);
+	both[1] = exact;
+	return sigma_all(s, both, 2);
 }
 
 static ir_ref is_null(struct sigma *s, const struct item *item)

@@ -292,8 +292,8 @@ TEST(rules_are_lowered_for_ecs)
 		  "event\n  0: any where (like~/escape@! * \"*x*\")\n" },
 		{ "no logsource", S("CommandLine: x"), "event\n  0: any where (==~@! process.command_line \"x\")\n" },
 		{ "arguments by their number", L("service: auditd") S("{a0: x, a12|contains: y}"),
-		  "event\n  0: any where (and (==~! (item 0 process.args) \"x\") (like~/escape! (item 12 process.args) "
-		  "\"*y*\"))\n" },
+		  "event\n  0: any where (and (==~@! process.args \"x\") (==~! (item 0 process.args) \"x\") "
+		  "(like~/escape@! process.args \"*y*\") (like~/escape! (item 12 process.args) \"*y*\"))\n" },
 		{ "records of files", L("service: auditd") S("{type: PATH, name: /x}"),
 		  "event\n  0: any where (and (or (==@! event.category \"file\") (==~@! type \"PATH\")) (==~@! "
 		  "file.path "
@@ -317,6 +317,28 @@ TEST(rules_are_lowered_for_ecs)
 			query_print(q, &out);
 		check_str(buf_text(&out), r->want);
 	}
+}
+
+TEST(arguments_are_asked_for_by_their_number)
+{
+	static const char yes[] =
+		"{\"event\":{\"category\":\"process\",\"type\":\"start\",\"action\":\"exec\"},\"process\":{\"args\":"
+		"[\"tar\",\"-c\",\"x\"]}}";
+	static const struct {
+		const char *name, *rule, *want;
+	} rows[] = {
+		{ "all where they should be", L("service: auditd") S("{type: EXECVE, a0: TAR, a1|contains: -c}"),
+		  "yes" },
+		{ "one place further", L("service: auditd") S("{type: EXECVE, a1: tar}"), "no" },
+		{ "beyond the last", L("service: auditd") S("{a3: x}"), "no" },
+		{ "one that is not there", L("service: auditd") S("{a2: x, a3: null}"), "yes" },
+		{ "a pattern", L("service: auditd") S("a1|re: '^-[a-z]$'"), "yes" },
+		{ "keywords beside it",
+		  L("service: auditd") "detection: {e: {type: EXECVE}, k: [-c], condition: e and k}\n", "yes" },
+	};
+
+	for_each_row (r, rows)
+		check_str(asked(r->rule, NULL, yes), r->want);
 }
 
 static bool field_is(const void *subject, const char *name, size_t n, enum rule_type *ret_type)
