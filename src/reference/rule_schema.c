@@ -82,9 +82,9 @@ static void type_of(struct writer *w, const struct own_key *key)
 		break;
 	case OWN_TEXTS:
 		buf_printf(w->out,
-			   "\"type\": [\"string\", \"array\"], \"maxItems\": %d, \"items\": { \"type\": \"string\", "
+			   "\"type\": [\"string\", \"array\"], \"maxItems\": %u, \"items\": { \"type\": \"string\", "
 			   "\"maxLength\": %u }",
-			   BOOK_LIST_MAX, key->max);
+			   key->most ?: BOOK_LIST_MAX, key->max);
 		break;
 	case OWN_NUMBER:
 		buf_printf(w->out, "\"type\": \"integer\", \"minimum\": %u, \"maximum\": %u", key->min, key->max);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include "base/err.h"
 #include "base/test.h"
+#include "event/json_event.h"
 
 enum { TEXT = 1 << 16 };
 
@@ -83,6 +84,12 @@ TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
 		{ "a script about a sequence",
 		  HEAD "lua: 'return function() end'\nwhen: 'sequence [any where true] [any where true]'\n",
 		  "f.yml:5:7: r: when: a script is asked about single events: no sequence, and no pipe" },
+		{ "a list without items", HEAD "lua: 'return function() end'\nlists: [{name: x}]\n", "f.yml:5:" },
+		{ "a list that the script does not find",
+		  HEAD "lua: 'local l = shrike.list(\"y\") return function() end'\nlists: [{name: x, items: [a]}]\n",
+		  "the rule has no list \"y\"" },
+		{ "a query with lists", GOOD "lists: [{name: x, items: [a]}]\n",
+		  "f.yml:5:1: r: lists: only a script looks values up in them" },
 		{ "a query with a when", GOOD "when: any where true\n",
 		  "f.yml:5:1: r: when: only a script is asked of some events alone" },
 		{ "two of one id",
@@ -101,6 +108,41 @@ TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
 			check_has(buf_text(&got), r->want);
 		else
 			check_str(buf_text(&got), "");
+	}
+}
+
+TEST(a_script_has_the_lists_of_its_rule)
+{
+	static const char text[] = "id: r\nname: R\nseverity: low\n"
+				   "lists:\n  - {name: shells, items: [sh, bash]}\n  - {name: one, items: zsh}\n"
+				   "lua: |\n"
+				   "  local shells, one = shrike.list('shells'), shrike.list('one')\n"
+				   "  function match(e)\n"
+				   "    return shrike.field_in('process.name', shells) and shrike.in_list('zsh', one)\n"
+				   "  end\n";
+	auto_json_event struct json_event je = { 0 };
+	AUTO(book) b = read_text("f.yml", text);
+	auto_buf struct buf got = { .max = TEXT };
+	static const struct {
+		const char *name, *line;
+		enum script_verdict want;
+	} rows[] = {
+		{ "in it", "{\"process\":{\"name\":\"bash\"}}", SCRIPT_YES },
+		{ "not in it", "{\"process\":{\"name\":\"zsh\"}}", SCRIPT_NO },
+	};
+	AUTO(script) s = NULL;
+	struct event ev;
+
+	require(b);
+	write_problems(b, &got);
+	check_str(buf_text(&got), "");
+	require(b->n_rules == 1 && b->rule[0].script);
+	require_ok(script_open(b->rule[0].script, &s));
+	json_event_init(&je, false);
+	ev = json_event_as_event(&je);
+	for_each_row (r, rows) {
+		require_ok(json_event_parse(&je, r->line, strlen(r->line)));
+		check_int(script_run(s, &ev), r->want);
 	}
 }
 

@@ -44,6 +44,12 @@ static const struct own_key throttle_keys[] = {
 	{ "for", "for so long after it: 30s, 10m, 1h", OWN_DURATION, .required = true },
 	{ 0 },
 };
+static const struct own_key lists_keys[] = {
+	{ "name", "what the script calls it", OWN_TEXT, .required = true, .max = SHORT_TEXT_MAX },
+	{ "items", "the texts that are in it", OWN_TEXTS, .required = true, .max = BOOK_TEXT_MAX,
+	  .most = BOOK_LIST_ITEMS_MAX },
+	{ 0 },
+};
 static const struct own_key exception_keys[] = {
 	{ "name", "what the exception is called", OWN_TEXT, .required = true, .max = SHORT_TEXT_MAX },
 	{ "reason", "why it is right to look away", OWN_TEXT, .max = BOOK_TEXT_MAX },
@@ -88,6 +94,8 @@ const struct own_key own_rule_keys[] = {
 	{ "wasm", "or in Wasm: a file beside this one, or the text of a module", OWN_TEXT, .max = BOOK_FILE_MAX },
 	{ "when", "with lua and wasm: EQL that says of which events the script is asked", OWN_TEXT,
 	  .max = RULE_TEXT_MAX },
+	{ "lists", "with lua and wasm: lists that the script may look values up in", OWN_MAPS, .max = BOOK_LIST_MAX,
+	  .keys = lists_keys },
 	{ "actions", "names of responders, beside the alert; today only \"alert\"", OWN_TEXTS, .max = 64,
 	  .off = offsetof(struct book_rule, actions) },
 	{ "throttle", "folds alerts that say the same", OWN_MAP, .keys = throttle_keys },
@@ -234,8 +242,8 @@ static bool texts_of(struct own *o, const struct yaml_node *n, const struct own_
 		wrong(o, n, "%s: is to be a list of texts, not %s", key->name, yaml_type_name(n));
 		return false;
 	}
-	if (count > BOOK_LIST_MAX) {
-		wrong(o, n, "%s: more than %d", key->name, BOOK_LIST_MAX);
+	if (count > (key->most ?: BOOK_LIST_MAX)) {
+		wrong(o, n, "%s: more than %u", key->name, key->most ?: BOOK_LIST_MAX);
 		return false;
 	}
 	texts = maker_zeroed(o->m, count, sizeof(*texts));
@@ -377,9 +385,32 @@ static int read_beside(struct own *o, const struct yaml_node *n, struct buf *out
 	return 0;
 }
 
-static void take_script(struct own *o, const struct yaml_node *n)
+/* The lists of a script; NULL when there are none, or they are wrong. */
+static struct host_named_list *lists_of(struct own *o, const struct yaml_node *n, size_t *ret_n)
 {
-	const struct script_options options = { .limits = o->m->options.limits };
+	static const struct own_key key = { "lists" };
+	struct host_named_list *lists = maker_zeroed(o->m, n->n + 1, sizeof(*lists));
+	size_t at = 0;
+
+	*ret_n = 0;
+	for (const struct yaml_node *c = maps_of(o, n, &key); c && lists; c = c->next) {
+		if (!check_keys(o, c, "lists", lists_keys))
+			return NULL;
+		lists[at].name = copy_of(o, yaml_child(c, "name"), "name", SHORT_TEXT_MAX);
+		if (!lists[at].name ||
+		    !texts_of(o, yaml_child(c, "items"), &lists_keys[1], &lists[at].items, &lists[at].n))
+			return NULL;
+		at++;
+	}
+	*ret_n = at;
+	return lists;
+}
+
+static void take_script(struct own *o, const struct yaml_node *n, const struct yaml_node *named)
+{
+	size_t n_lists = 0;
+	const struct host_named_list *lists = named ? lists_of(o, named, &n_lists) : NULL;
+	const struct script_options options = { .limits = o->m->options.limits, .lists = lists, .n_lists = n_lists };
 	const enum script_kind kind = !strcmp(n->key->text, "lua") ? SCRIPT_LUA : SCRIPT_WASM;
 	const char *text = text_of(o, n, n->key->text, BOOK_FILE_MAX);
 	auto_buf struct buf module = { .max = SCRIPT_TEXT_MAX };
@@ -389,7 +420,7 @@ static void take_script(struct own *o, const struct yaml_node *n)
 	unsigned indent = 0;
 	int r;
 
-	if (!text || (is_file && read_beside(o, n, &module) < 0))
+	if (!text || (named && !lists) || (is_file && read_beside(o, n, &module) < 0))
 		return;
 	r = is_file ? script_compile(kind, o->id ? o->id : "rule", buf_text(&module), module.len, &options, &d,
 				     &o->rule.script)
@@ -414,7 +445,7 @@ static void take_script(struct own *o, const struct yaml_node *n)
 
 static void take_query(struct own *o, const struct yaml_node *map)
 {
-	const struct yaml_node *found = NULL, *when = yaml_child(map, "when");
+	const struct yaml_node *found = NULL, *when = yaml_child(map, "when"), *lists = yaml_child(map, "lists");
 
 	for (const char *const *k = own_query_keys; *k; k++) {
 		const struct yaml_node *n = yaml_child(map, *k);
@@ -430,6 +461,8 @@ static void take_query(struct own *o, const struct yaml_node *map)
 	}
 	if (when && strcmp(found->key->text, "lua") && strcmp(found->key->text, "wasm"))
 		wrong(o, when->key, "when: only a script is asked of some events alone");
+	if (lists && strcmp(found->key->text, "lua") && strcmp(found->key->text, "wasm"))
+		wrong(o, lists->key, "lists: only a script looks values up in them");
 	if (!strcmp(found->key->text, "eql")) {
 		o->rule.query = query_of(o, found, "eql", false);
 	} else if (!strcmp(found->key->text, "sigma")) {
@@ -437,7 +470,7 @@ static void take_query(struct own *o, const struct yaml_node *map)
 		o->bad |= !o->rule.query;
 	} else {
 		take_when(o, when, found);
-		take_script(o, found);
+		take_script(o, found, lists);
 	}
 }
 

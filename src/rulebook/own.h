@@ -24,6 +24,7 @@ struct own_key {
 	enum own_type type;
 	bool required;
 	unsigned min, max;
+	unsigned most;              /* OWN_TEXTS: so many of them; 0: BOOK_LIST_MAX */
 	const char *const *words;   /* NULL-terminated */
 	const struct own_key *keys; /* until one without a name */
 	size_t off;                 /* OWN_TEXT, OWN_TEXTS: where it goes in struct book_rule */
