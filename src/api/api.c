@@ -191,8 +191,9 @@ void api_free(struct api *api)
 	if (!api)
 		return;
 	/* The worker first: what it makes may belong to those whom the loops serve. */
-	work_free(take(api->work));
+	work_stop(api->work);
 	server_close(api);
+	work_free(api->work);
 	tls_free(api->tls);
 	audit_free(api->audit);
 	access_free(api->access);

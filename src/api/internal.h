@@ -279,6 +279,9 @@ void exchange_unwait(struct exchange *x); /* no longer timed */
 
 struct work_job;
 int work_open(struct work **ret_work);
+/* Ends its thread. What is begun from then on is refused; the loops may still run. */
+void work_stop(struct work *w);
+/* After the loops. */
 void work_free(struct work *w);
 /* Has `make` called for the exchange, which is woken when it is done. NULL: too many wait. */
 struct work_job *work_begin(struct work *w, struct exchange *x, const char *type,

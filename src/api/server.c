@@ -77,6 +77,9 @@ static void close_slot(struct slot *s)
 	if (s->tls)
 		tls_shutdown(s->tls);
 	tls_conn_free(take(s->tls));
+	/* By name: a child that is between its fork and its exec has the descriptor too, and epoll would go on with it.
+	 */
+	(void)epoll_ctl(server->epoll, EPOLL_CTL_DEL, s->fd, NULL);
 	(void)close(s->fd);
 	(void)atomic_fetch_sub(&server->loop.api->counters.connections_open, 1);
 	if (s->prev)

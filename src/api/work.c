@@ -90,7 +90,7 @@ static struct work_job *begin(struct work *w, struct exchange *x, const struct w
 	if (!job->waker)
 		goto no;
 	(void)pthread_mutex_lock(&w->lock);
-	if (w->n == JOBS_MAX) {
+	if (w->n == JOBS_MAX || w->stop) {
 		(void)pthread_mutex_unlock(&w->lock);
 		http_waker_free(job->waker);
 		goto no;
@@ -153,10 +153,8 @@ int work_open(struct work **ret_work)
 	return 0;
 }
 
-void work_free(struct work *w)
+void work_stop(struct work *w)
 {
-	struct work_job *next;
-
 	if (!w)
 		return;
 	(void)pthread_mutex_lock(&w->lock);
@@ -165,6 +163,16 @@ void work_free(struct work *w)
 	(void)pthread_mutex_unlock(&w->lock);
 	if (w->running)
 		(void)pthread_join(w->thread, NULL);
+	w->running = false;
+}
+
+void work_free(struct work *w)
+{
+	struct work_job *next;
+
+	if (!w)
+		return;
+	work_stop(w);
 	for (struct work_job *job = w->first; job; job = next) {
 		next = job->next;
 		work_drop(job);

@@ -12,7 +12,7 @@
 #include "cli/text.h"
 #include "cli/view.h"
 
-enum { DATE_WIDTH = 19, AGO_WIDTH = 7, SEVERITY_WIDTH = 13, ID_SHOWN = 8, STATE_WIDTH = 12, RULE_WIDTH = 30 };
+enum { DATE_WIDTH = 19, AGO_WIDTH = 8, SEVERITY_WIDTH = 13, ID_SHOWN = 8, STATE_WIDTH = 12, RULE_WIDTH = 30 };
 
 enum { AS_TABLE, AS_JSON, AS_NDJSON };
 static const char *const formats[] = { "table", "json", "ndjson", NULL };
