@@ -51,7 +51,8 @@ static const struct verb_option options[] = {
 	VERB_OPTION(replay_verb_options, schema, "schema", 0, "NAME", OPT_STR, "ecs",
 		    "of JSON lines that no agent wrote: ecs, endgame, none"),
 	VERB_OPTION_FULL(replay_verb_options, rules, "rules", 0, "FILE", OPT_STR, "",
-			 "not the events, but the alerts that these rules give on them, as lines of JSON", COMPLETE_FILE),
+			 "not the events, but the alerts that these rules give on them, as lines of JSON",
+			 COMPLETE_FILE),
 	VERB_FLAG(replay_verb_options, count, "count", 'c', "show no events, but how many there were of each kind"),
 	OPTION_OUTPUT(replay_verb_options, "a line for people, or the whole event as a line of JSON"),
 };
