@@ -29,8 +29,9 @@ static const struct {
 		  LOOP("(drop (call $field (i32.const 0) (i32.const 1)))")) ")",
 	  1ull << 40, SCRIPT_TOO_LONG, "its time is over" },
 	{ "long texts for the host without end",
-	  "(module " IMPORT("contains", "(param i32 i32 i32 i32) (result i32)") MEMORY MATCH(
-		  LOOP("(drop (call $contains (i32.const 0) (i32.const 1000000) (i32.const 8) (i32.const 9)))")) ")",
+	  "(module " IMPORT("contains", "(param i32 i32 i32 i32) (result i32)") MEMORY
+	  "(data (i32.const 1048000) \"needle\")" MATCH(LOOP(
+		  "(drop (call $contains (i32.const 0) (i32.const 1000000) (i32.const 1048000) (i32.const 6)))")) ")",
 	  0, SCRIPT_TOO_LONG, "its time is over" },
 	{ "calls without end", "(module (func $f (call $f) (call $f))" MATCH("(call $f) (i32.const 1)") ")", 0,
 	  SCRIPT_TOO_MUCH, "nested too deep" },
