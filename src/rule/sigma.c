@@ -136,6 +136,10 @@ static ir_ref join(struct sigma *s, enum ir_op op, const ir_ref *refs, size_t n)
 		memcpy(flat + n_flat, node->kid, node->n * sizeof(*flat));
 		n_flat += node->n;
 	}
+	if (n_flat > RULE_LIST_MAX) {
+		s->b.too_many = true;
+		return 0;
+	}
 	ref = !n_flat ? build_bool(&s->b, !stop) : n_flat == 1 ? flat[0] : sigma_condition(s, op, 0, flat, n_flat);
 	return ref;
 }
@@ -312,7 +316,8 @@ static bool is_no_selection(const struct yaml_node *v)
 	return !strcmp(v->key->text, "condition") || !strcmp(v->key->text, "timeframe");
 }
 
-int sigma_open(struct sigma *s, const struct yaml_node *rule)
+/* Opens the scope of a rule: logsource and selections. */
+static int open_scope(struct sigma *s, const struct yaml_node *rule)
 {
 	struct sigma_scope *scope = arena_new(&s->scratch, struct sigma_scope);
 	const struct yaml_node *detection = yaml_child(rule, "detection");
@@ -328,7 +333,6 @@ int sigma_open(struct sigma *s, const struct yaml_node *rule)
 				     "collections of older rules, of which one part completes another");
 	if (detection->n > SIGMA_SELECTIONS_MAX)
 		return sigma_wrong(s, detection, "more than %d selections", SIGMA_SELECTIONS_MAX);
-	scope->rule = rule;
 	scope->detection = detection;
 	scope->selections = arena_zeroed(&s->scratch, detection->n + 1, sizeof(*scope->selections));
 	if (!scope->selections)
@@ -346,7 +350,7 @@ int sigma_rule(struct sigma *s, const struct yaml_node *rule, bool with_category
 	const struct yaml_node *condition;
 	ir_ref all[3];
 	size_t n = 0;
-	int r = sigma_open(s, rule);
+	int r = open_scope(s, rule);
 
 	if (r < 0)
 		return r;
@@ -447,6 +451,30 @@ static int detection(struct sigma *s, const struct yaml_node *rule)
 	return 0;
 }
 
+/*
+ * A selection is one node, however often a condition names it; who walks the nodes meets it each time. So the parts
+ * are counted as they are met.
+ */
+static int check_size(struct sigma *s, const struct yaml_node *rule)
+{
+	uint64_t *size = arena_zeroed(&s->scratch, s->b.n, sizeof(*size));
+
+	if (!size)
+		return sigma_no_memory(s, rule);
+	for (ir_ref i = 1; i < s->b.n; i++) {
+		size[i] = 1;
+		/* No sum overflows: each part of it is at most one more than the maximum. */
+		for (uint32_t k = 0; k < s->b.nodes[i].n; k++)
+			size[i] += size[s->b.nodes[i].kid[k]];
+		if (size[i] > RULE_NODES_MAX)
+			size[i] = RULE_NODES_MAX + 1;
+	}
+	for (uint32_t i = 0; i < s->b.q->n_stages; i++)
+		if (size[s->b.q->stage[i].condition] > RULE_NODES_MAX)
+			return refused(s, rule, -E2BIG, "a rule of more than %d parts", RULE_NODES_MAX);
+	return 0;
+}
+
 bool sigma_is_rule(const struct yaml_node *rule)
 {
 	return rule && rule->type == YAML_MAP && (yaml_child(rule, "detection") || yaml_child(rule, "correlation"));
@@ -473,6 +501,8 @@ int sigma_compile(const struct yaml_node *rule, const struct sigma_options *opti
 		r = sigma_correlate(&s, rule);
 	else
 		r = detection(&s, rule);
+	if (r == 0)
+		r = check_size(&s, rule);
 	if (r == 0) {
 		r = query_build(&s.b, ret_query);
 		if (r < 0)

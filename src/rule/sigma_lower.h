@@ -67,12 +67,11 @@ void sigma_field_of(const struct sigma_source *source, enum sigma_names names, s
 struct sigma_selection {
 	const struct yaml_node *node; /* a child of `detection` */
 	ir_ref ref;                   /* once it was lowered */
-	bool busy;
 };
 
 /* A rule with a detection. */
 struct sigma_scope {
-	const struct yaml_node *rule, *detection;
+	const struct yaml_node *detection;
 	const struct sigma_source *source; /* NULL: none */
 	struct sigma_selection *selections;
 	size_t n_selections;
@@ -104,7 +103,7 @@ int sigma_no_memory(struct sigma *s, const struct yaml_node *at);
 ir_ref sigma_all(struct sigma *s, const ir_ref *refs, size_t n);
 ir_ref sigma_any(struct sigma *s, const ir_ref *refs, size_t n);
 ir_ref sigma_not(struct sigma *s, ir_ref ref);
-/* A condition node: true or false, never null. */
+/* A node that is true or false (or null, without IR_TRUTH). */
 ir_ref sigma_condition(struct sigma *s, enum ir_op op, unsigned flags, const ir_ref *kids, size_t n);
 /* A condition of the tables, in EQL. */
 int sigma_eql(struct sigma *s, const struct yaml_node *at, const char *where, ir_ref *ret_ref);
@@ -129,8 +128,7 @@ int sigma_parse(struct sigma *s, const struct yaml_node *condition, ir_ref *ret_
 /* All that a rule asks of one event, its logsource too. With `with_category`, the category is among it. */
 int sigma_rule(struct sigma *s, const struct yaml_node *rule, bool with_category, ir_ref *ret_ref,
 	       struct sigma_aggregation *ret_aggregation);
-/* Opens the scope of a rule: logsource and selections. */
-int sigma_open(struct sigma *s, const struct yaml_node *rule);
+/* Makes the stages of the query, each of which has room for so many keys. */
 int sigma_stages(struct sigma *s, const struct yaml_node *at, enum query_kind kind, size_t n, size_t n_keys);
 /* A join key: the event's field for a rule's. */
 int sigma_key(struct sigma *s, const struct yaml_node *at, struct str field, ir_ref *ret_ref);

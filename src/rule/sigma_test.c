@@ -482,6 +482,47 @@ TEST(what_is_wrong_is_told_with_its_place)
 	}
 }
 
+TEST(what_passes_a_maximum_is_refused)
+{
+	auto_buf struct buf text = { .max = 1 << 20 };
+	struct sigma_problem problem;
+	AUTO(query) q = NULL;
+
+	/* One selection of 200 patterns, named more often than a rule may have parts. */
+	buf_str(&text, "detection:\n  x: {c: 1}\n  s:\n");
+	for (int i = 0; i < 100; i++)
+		buf_printf(&text, "    f%d|contains: v\n", i);
+	buf_str(&text, "  condition: x");
+	for (int i = 0; i < 400; i++)
+		buf_str(&text, " or (x and not s)");
+	buf_char(&text, '\n');
+	check_int(compile(buf_text(&text), NULL, &problem, &q), -E2BIG);
+	check_has(problem.diag.message, "more than 65536 parts");
+
+	buf_clear(&text);
+	buf_str(&text, "detection:\n  s: {a: 1}\n  condition: ");
+	for (int i = 0; i <= RULE_DEPTH_MAX; i++)
+		buf_char(&text, '(');
+	check_int(compile(buf_text(&text), NULL, &problem, &q), -EINVAL);
+	check_has(problem.diag.message, "brackets more than 128 deep");
+
+	buf_clear(&text);
+	buf_str(&text, "detection:\n  s:\n    a|contains: ");
+	for (int i = 0; i < RULE_STRING_MAX / 2; i++)
+		buf_char(&text, 'x');
+	buf_str(&text, "\n  condition: s\n");
+	check_int(compile(buf_text(&text), NULL, &problem, &q), -EINVAL);
+	check_has(problem.diag.message, "a text of more than");
+
+	buf_clear(&text);
+	buf_str(&text, "detection:\n  s:\n    a: [0");
+	for (int i = 0; i < RULE_LIST_MAX / 4; i++)
+		buf_str(&text, ",1");
+	buf_str(&text, "]\n  condition: s\n");
+	check_int(compile(buf_text(&text), NULL, &problem, &q), -EINVAL);
+	check_has(problem.diag.message, "a list of more than 2048 values");
+}
+
 /* ---- rules about rules -------------------------------------------------------------------------------- */
 
 #define A_AND_B                                                                                                        \
