@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "predicate/lua/pool.h"
+#include <errno.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/mman.h>
 #include "base/err.h"
@@ -9,6 +11,12 @@ enum {
 	FIRST_LARGE = SMALL / 16, /* the first class beyond */
 	KEPT = 256 << 10,         /* bytes that stay when all is thrown away */
 };
+
+#define LOW_FIRST ((uintptr_t)1 << 44)
+#define LOW_END   ((uintptr_t)1 << 46)
+#define LOW_STEP  ((uintptr_t)1 << 21)
+#define LOW_LIMIT ((uintptr_t)1 << 47)
+enum { LOW_TRIES = 64 };
 
 /* The class, and how large its blocks are. */
 static unsigned class_of(size_t n, size_t *ret_size)
@@ -32,11 +40,31 @@ static unsigned class_of(size_t n, size_t *ret_size)
 	return class;
 }
 
+/*
+ * LuaJIT keeps pointers in 47 bits, and some machines map beyond that unless they are asked to map elsewhere. The
+ * kernel takes the address that it is asked for where there is room; each pool asks for another.
+ */
+static char *map_low(size_t bytes)
+{
+	static _Atomic uintptr_t next = LOW_FIRST;
+
+	for (unsigned i = 0; i < LOW_TRIES; i++) {
+		uintptr_t want =
+			atomic_fetch_add_explicit(&next, LOW_STEP + bytes / LOW_STEP * LOW_STEP, memory_order_relaxed);
+		char *base = mmap((void *)(LOW_FIRST + want % (LOW_END - LOW_FIRST)), bytes, PROT_READ | PROT_WRITE,
+				  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+		if (base == MAP_FAILED || (uintptr_t)base + bytes <= LOW_LIMIT)
+			return base;
+		(void)munmap(base, bytes);
+	}
+	errno = ENOMEM;
+	return MAP_FAILED;
+}
+
 int pool_open(struct pool *p, size_t bytes)
 {
-	/* Where it may lie matters to who keeps pointers in 47 bits: the kernel takes the hint where it can. */
-	char *base = mmap((void *)(uintptr_t)0x100000000000, bytes, PROT_READ | PROT_WRITE,
-			  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	char *base = map_low(bytes);
 
 	if (base == MAP_FAILED)
 		return err_sys(errno, "no memory for a script");
