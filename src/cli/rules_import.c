@@ -27,7 +27,7 @@ struct import {
 	struct rules_run *r;
 	struct reason reason[REASONS_MAX];
 	size_t n_reasons, loaded, refused, warnings, copied, own, sigma, elastic;
-	const char *last_copied; /* name of the file */
+	bool *can_run; /* of each rule of the book */
 };
 
 /* ---- reasons ---------------------------------------------------------------------------------- */
@@ -70,23 +70,30 @@ static void put_problems(struct import *im)
 
 /* ---- rules ------------------------------------------------------------------------------------ */
 
-/* Would the engine run it? What it refuses is a query that tells nothing before its events end. */
+/* Why the engine refuses what the reader took; NULL: it is wrong in itself. */
+static const char *reason_of(const struct book_rule *rule, int r)
+{
+	if (r == -E2BIG)
+		return "large_regex";
+	return rule->query->kind == QUERY_SAMPLE || rule->query->n_pipes ? "endless" : NULL;
+}
+
+/* Would the engine run it? Patterns are compiled only now. */
 static bool can_run(struct import *im, const struct book_rule *rule)
 {
 	const struct runner_query q = { .id = rule->id, .query = rule->query };
 	const struct ruleset_options options = { .endless = true };
+	struct book_problem problem = {
+		.file = rule->file, .line = rule->line, .column = rule->column, .rule = rule->id
+	};
 	struct ruleset *set = NULL;
 	const int r = ruleset_new(&q, 1, &options, &set);
-	const struct book_problem problem = { .file = rule->file,
-					      .line = rule->line,
-					      .column = rule->column,
-					      .rule = rule->id,
-					      .message = err_trail(),
-					      .feature = "endless" };
 
 	ruleset_unref(set);
 	if (r == 0)
 		return true;
+	problem.message = err_trail();
+	problem.feature = reason_of(rule, r);
 	rules_problem(im->r, &problem);
 	err_clear();
 	im->refused++;
@@ -118,12 +125,18 @@ static void put_loaded(struct import *im, const struct book_rule *rule)
 
 /* ---- copies ----------------------------------------------------------------------------------- */
 
-static bool has_problem(const struct book *b, const char *file)
+/* Are all rules of this file good? The rules of a book share the name of their file. */
+static bool is_good(const struct import *im, const char *file)
 {
+	const struct book *b = im->r->book;
+
 	for (size_t i = 0; i < b->n_problems; i++)
-		if (!b->problem[i].is_warning && !strcmp(b->problem[i].file, file))
-			return true;
-	return false;
+		if (!b->problem[i].is_warning && b->problem[i].file == file)
+			return false;
+	for (size_t i = 0; i < b->n_rules; i++)
+		if (!im->can_run[i] && b->rule[i].file == file)
+			return false;
+	return true;
 }
 
 /* The folders that a path needs, below one that is there. */
@@ -168,25 +181,51 @@ static bool is_first_of_file(const struct book *b, size_t i)
 	return true;
 }
 
-static int copy_file(struct import *im, const struct book_rule *rule)
+/* `name` below the folder that is imported, to the same name below the other. */
+static int copy_file(struct import *im, const char *name)
 {
-	const char *into = im->r->o->into, *name = rule->file;
+	const char *into = im->r->o->into, *below = name, *slash = strrchr(name, '/');
 	size_t n = strlen(im->r->path);
 	char to[PATH_MAX];
 	int r;
 
 	if (!strncmp(name, im->r->path, n) && (name[n] == '/' || im->r->path[n - 1] == '/'))
-		name += n + (name[n] == '/');
-	else if (strrchr(name, '/'))
-		name = strrchr(name, '/') + 1;
-	if (snprintf(to, sizeof(to), "%s/%s", into, name) >= (int)sizeof(to))
-		return err_new(-ENAMETOOLONG, "%s/%s: too long a path", into, name);
+		below += n + (name[n] == '/');
+	else if (slash)
+		below = slash + 1;
+	if (snprintf(to, sizeof(to), "%s/%s", into, below) >= (int)sizeof(to))
+		return err_new(-ENAMETOOLONG, "%s/%s: too long a path", into, below);
 	r = mkdir(into, 0755) < 0 && errno != EEXIST ? err_sys(errno, "make the folder %s", into) : 0;
 	if (r == 0)
 		r = make_folders(to, strlen(into) + 1);
-	if (r == 0)
-		r = copy_bytes(rule->file, to);
-	im->copied += r == 0;
+	return r < 0 ? r : copy_bytes(name, to);
+}
+
+/* The file of a rule, with the module that it names: that of another rule may be there already. */
+static int copy_rule(struct import *im, const struct book_rule *rule)
+{
+	const char *slash = strrchr(rule->file, '/');
+	char module[PATH_MAX];
+	int r = copy_file(im, rule->file);
+
+	if (r < 0)
+		return r;
+	im->copied++;
+	if (!rule->module)
+		return 0;
+	(void)snprintf(module, sizeof(module), "%.*s%s", slash ? (int)(slash + 1 - rule->file) : 0, rule->file,
+		       rule->module);
+	return copy_file(im, module);
+}
+
+static int copy_all(struct import *im)
+{
+	const struct book *b = im->r->book;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < b->n_rules; i++)
+		if (is_first_of_file(b, i) && is_good(im, b->rule[i].file))
+			r = copy_rule(im, &b->rule[i]);
 	return r;
 }
 
@@ -234,20 +273,21 @@ static void put_summary(struct import *im)
 enum exit_code rules_import(struct rules_run *r)
 {
 	const struct book *b = r->book;
-	struct import im = { .r = r };
+	auto_free bool *good = calloc(b->n_rules + 1, sizeof(*good));
+	struct import im = { .r = r, .can_run = good };
 
+	if (!good) {
+		cli_say(r->cli, "no memory for rules");
+		return EXIT_NO;
+	}
 	put_problems(&im);
 	for (size_t i = 0; i < b->n_rules && !r->cli->write_error; i++) {
-		const struct book_rule *rule = &b->rule[i];
-
-		if (!can_run(&im, rule))
-			continue;
-		put_loaded(&im, rule);
-		if (!r->o->into[0] || !is_first_of_file(b, i) || has_problem(b, rule->file))
-			continue;
-		if (copy_file(&im, rule) < 0)
-			return cli_failed(r->cli);
+		good[i] = can_run(&im, &b->rule[i]);
+		if (good[i])
+			put_loaded(&im, &b->rule[i]);
 	}
+	if (r->o->into[0] && copy_all(&im) < 0)
+		return cli_failed(r->cli);
 	put_summary(&im);
 	return im.loaded ? EXIT_OK : EXIT_NO;
 }

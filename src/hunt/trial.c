@@ -17,7 +17,6 @@ struct trial {
 	bool reads;
 	struct ruleset *set;
 	struct runner_query query;
-	struct program **exception; /* of each exception of the rule */
 	struct predicate_scratch *scratch;
 	struct script *script; /* NULL: the rule has none */
 	/* Of the test that runs: */
@@ -39,9 +38,6 @@ void trial_free(struct trial *t)
 {
 	if (!t)
 		return;
-	for (size_t i = 0; t->exception && i < t->rule->n_exceptions; i++)
-		program_free(t->exception[i]);
-	free(t->exception);
 	predicate_scratch_free(t->scratch);
 	script_free(t->script);
 	ruleset_unref(t->set);
@@ -53,21 +49,6 @@ void trial_free(struct trial *t)
 	}
 	schema_free(t->schema);
 	free(t);
-}
-
-static int open_exceptions(struct trial *t)
-{
-	int r = predicate_scratch_new(&t->scratch);
-
-	t->exception = calloc(t->rule->n_exceptions + 1, sizeof(*t->exception));
-	if (r < 0 || !t->exception)
-		return err_new(-ENOMEM, "no memory for a rule's tests");
-	for (size_t i = 0; r == 0 && i < t->rule->n_exceptions; i++) {
-		const struct query *q = t->rule->exception[i].where;
-
-		r = predicate_compile(q, q->stage[0].condition, &t->exception[i]);
-	}
-	return r;
 }
 
 int trial_new(const struct book_rule *rule, struct trial **ret_trial)
@@ -89,7 +70,7 @@ int trial_new(const struct book_rule *rule, struct trial **ret_trial)
 		r = schema_reader_init(&t->other_reader, t->schema, true);
 	t->reads = r == 0;
 	if (r == 0)
-		r = open_exceptions(t);
+		r = predicate_scratch_new(&t->scratch);
 	if (r == 0 && rule->script)
 		r = script_open(rule->script, &t->script);
 	if (r < 0)
@@ -122,7 +103,7 @@ static bool is_excepted(struct trial *t, const struct runner_match *m)
 			continue;
 		ev = json_event_as_event(&t->other);
 		for (size_t i = 0; i < t->rule->n_exceptions; i++)
-			if (predicate_run(t->exception[i], &in, t->scratch) == TRUTH_TRUE)
+			if (predicate_run(t->rule->exception[i].program, &in, t->scratch) == TRUTH_TRUE)
 				return true;
 	}
 	return false;

@@ -96,6 +96,7 @@ struct book_rule {
 	struct query *query;
 	/* A script has the last word on events that the query found; NULL: the query alone decides. */
 	struct script_code *script;
+	const char *module; /* the file beside this one that the script is in; NULL: in none */
 	struct book_throttle throttle;
 	const struct book_exception *exception;
 	size_t n_exceptions;

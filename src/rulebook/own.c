@@ -382,6 +382,7 @@ static int read_beside(struct own *o, const struct yaml_node *n, struct buf *out
 		return -EINVAL;
 	}
 	o->rule.content = hash_bytes(buf_text(out), out->len, o->rule.content);
+	o->rule.module = maker_str(o->m, n->text, n->len);
 	return 0;
 }
 
