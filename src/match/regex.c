@@ -331,6 +331,17 @@ static bool mask_has(const struct regex *r, uint16_t mask, uint32_t class)
 	return r->masks[(size_t)mask * r->words_each + class / 64] >> class % 64 & 1;
 }
 
+static bool mask_is_full(const struct regex *r, uint16_t mask)
+{
+	const uint64_t *m = r->masks + (size_t)mask * r->words_each;
+	uint32_t left = r->classes.n;
+
+	for (; left >= 64; left -= 64)
+		if (~*m++)
+			return false;
+	return !left || *m == (1ULL << left) - 1;
+}
+
 /* ---- states ------------------------------------------------------------------------------------------------- */
 
 struct nfa {
@@ -725,11 +736,18 @@ static uint32_t row_of(struct rows *rows, const uint16_t *members, uint32_t n, e
 	return rows->n - 1;
 }
 
-/* Where each class leads to from the rows that are looked at: a set of states for each. */
+/* Where each class leads to from the rows that are looked at: a set of states for each, and one for all of them. */
 struct moves {
 	uint64_t *to; /* words a class */
+	uint64_t *all;
+	bool *differs; /* has the class more than `all`? */
 	uint32_t words;
 };
+
+static inline void set_add(uint64_t *set, uint32_t i)
+{
+	set[i / 64] |= 1ULL << i % 64;
+}
 
 /* Adds what the states in s->sets lead to, for the classes on a side (SIDE_N: for all). Returns the steps it took. */
 static uint32_t add_moves(const struct regex *r, const struct state *states, const struct spread *s, enum side side,
@@ -741,15 +759,36 @@ static uint32_t add_moves(const struct regex *r, const struct state *states, con
 		const struct state *st = &states[s->sets[i]];
 		const uint64_t *mask = r->masks + (size_t)st->mask * r->words_each;
 
+		if (side == SIDE_N && mask_is_full(r, st->mask)) {
+			set_add(m->all, st->out[0]);
+			steps += r->classes.n;
+			continue;
+		}
 		for (uint32_t w = 0; w < r->words_each; w++)
 			for (uint64_t bits = mask[w]; bits; bits &= bits - 1, steps++) {
 				uint32_t c = w * 64 + (uint32_t)__builtin_ctzll(bits);
 
-				if (side == SIDE_N || r->classes.side[c] == side)
-					m->to[(size_t)c * m->words + st->out[0] / 64] |= 1ULL << st->out[0] % 64;
+				if (side == SIDE_N || r->classes.side[c] == side) {
+					set_add(m->to + (size_t)c * m->words, st->out[0]);
+					m->differs[c] = true;
+				}
 			}
 	}
 	return steps;
+}
+
+static void moves_close(struct moves *m)
+{
+	free(m->to);
+	free(m->all);
+	free(m->differs);
+}
+
+static void moves_clear(struct moves *m, uint32_t n_classes)
+{
+	memset(m->to, 0, (size_t)n_classes * m->words * sizeof(*m->to));
+	memset(m->all, 0, m->words * sizeof(*m->all));
+	memset(m->differs, 0, n_classes);
 }
 
 static uint32_t members_of(const uint64_t *set, uint32_t words, uint16_t *to)
@@ -771,8 +810,7 @@ static int determinise(const struct regex *r, const struct state *states, uint32
 	__attribute__((cleanup(rows_close))) struct rows rows = { .max = (uint32_t)max, .mask = 4 * DFA_MAX - 1 };
 	auto_free struct spread *s = malloc(sizeof(*s));
 	auto_free uint16_t *to = calloc(REGEX_STATES_MAX, sizeof(*to));
-	struct moves m = { .words = (n_states + 63) / 64 };
-	auto_free uint64_t *sets = calloc((size_t)k * m.words + 1, sizeof(*sets));
+	__attribute__((cleanup(moves_close))) struct moves m = { .words = (n_states + 63) / 64 };
 	auto_dfa struct dfa d = { .n_classes = k };
 	uint64_t work = 0;
 	uint16_t first = (uint16_t)start;
@@ -783,15 +821,18 @@ static int determinise(const struct regex *r, const struct state *states, uint32
 	rows.slots = calloc(4 * DFA_MAX, sizeof(*rows.slots));
 	d.next = calloc(max * k, sizeof(*d.next));
 	d.accepts = calloc(max, 1);
-	if (!s || !to || !sets || !rows.row || !rows.slots || !d.next || !d.accepts)
+	m.to = calloc((size_t)k * m.words, sizeof(*m.to));
+	m.all = calloc(m.words, sizeof(*m.all));
+	m.differs = calloc(k, sizeof(*m.differs));
+	if (!s || !to || !rows.row || !rows.slots || !d.next || !d.accepts || !m.to || !m.all || !m.differs)
 		return err_new(-ENOMEM, "no memory for a pattern");
-	m.to = sets;
 	(void)row_of(&rows, &first, 1, SIDE_EDGE);
 	for (uint32_t i = 0; i < rows.n; i++) {
 		enum side before = rows.row[i].side;
-		uint32_t n = rows.row[i].n;
+		uint32_t n = rows.row[i].n, plain = UINT32_MAX, row = 0;
+		const uint64_t *last = NULL;
 
-		memset(sets, 0, (size_t)k * m.words * sizeof(*sets));
+		moves_clear(&m, k);
 		work += spread(states, n_states, rows.members + rows.row[i].at, n, before, SIDE_EDGE, s);
 		d.accepts[i] = s->accepts;
 		if (!r->has_places)
@@ -803,13 +844,27 @@ static int determinise(const struct regex *r, const struct state *states, uint32
 		}
 		work += (size_t)k * m.words / 8;
 		for (uint32_t c = 0; c < k; c++) {
-			uint32_t n_to = members_of(sets + (size_t)c * m.words, m.words, to);
-			uint32_t row = row_of(&rows, to, n_to,
-					      r->has_places && n_to ? (enum side)r->classes.side[c] : SIDE_OTHER);
+			uint64_t *set = m.to + (size_t)c * m.words;
+			uint32_t n_to;
 
+			/* Most classes lead where the others do: look that up once. */
+			if (!m.differs[c] && plain != UINT32_MAX) {
+				d.next[(size_t)i * k + c] = (uint16_t)plain;
+				continue;
+			}
+			for (uint32_t w = 0; w < m.words; w++)
+				set[w] |= m.all[w];
+			if (r->has_places || !last || memcmp(last, set, m.words * sizeof(*set)) != 0) {
+				n_to = members_of(set, m.words, to);
+				row = row_of(&rows, to, n_to,
+					     r->has_places && n_to ? (enum side)r->classes.side[c] : SIDE_OTHER);
+				work += n_to / 4;
+			}
 			if (row == UINT32_MAX || work > WORK_MAX)
 				return -E2BIG;
-			work += n_to / 4;
+			last = set;
+			if (!m.differs[c])
+				plain = row;
 			d.next[(size_t)i * k + c] = (uint16_t)row;
 		}
 	}

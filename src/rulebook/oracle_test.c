@@ -146,44 +146,6 @@ static void write_sigma(const char *folder, size_t n, const struct json_node *ru
 	(void)fclose(f);
 }
 
-static void put_node(const struct json_node *n, struct buf *out)
-{
-	const struct json_node *name;
-
-	switch (n->type) {
-	case JSON_NULL:
-		buf_str(out, "null");
-		break;
-	case JSON_BOOL:
-		buf_str(out, n->b ? "true" : "false");
-		break;
-	case JSON_INT:
-		buf_i64(out, n->i);
-		break;
-	case JSON_UINT:
-		buf_u64(out, n->u);
-		break;
-	case JSON_DOUBLE:
-		json_write_double(out, n->d);
-		break;
-	case JSON_STRING:
-		(void)json_write_str(out, n->s, n->len);
-		break;
-	case JSON_ARRAY:
-	case JSON_OBJECT:
-		buf_char(out, n->type == JSON_ARRAY ? '[' : '{');
-		for (const struct json_node *first = json_first(n, &name), *c = first; c; c = json_next(n, c, &name)) {
-			buf_str(out, c == first ? "" : ", ");
-			if (name) {
-				(void)json_write_str(out, name->s, name->len);
-				buf_str(out, ": ");
-			}
-			put_node(c, out);
-		}
-		buf_char(out, n->type == JSON_ARRAY ? ']' : '}');
-	}
-}
-
 TEST(all_published_sigma_rules_for_linux_load_or_name_what_is_missing)
 {
 	char folder[] = "/tmp/shrike-book-XXXXXX";
@@ -204,9 +166,9 @@ TEST(all_published_sigma_rules_for_linux_load_or_name_what_is_missing)
 		if (!source || !detection)
 			continue;
 		buf_str(&text, "logsource: ");
-		put_node(source, &text);
+		oracle_put(source, &text);
 		buf_str(&text, "\ndetection: ");
-		put_node(detection, &text);
+		oracle_put(detection, &text);
 		write_sigma(folder, n++, rule, buf_text(&text));
 	}
 	check(n > 100);

@@ -86,3 +86,41 @@ const char *oracle_string(const struct json_node *object, const char *name)
 
 	return v && v->type == JSON_STRING ? v->s : "";
 }
+
+void oracle_put(const struct json_node *n, struct buf *out)
+{
+	const struct json_node *name;
+
+	switch (n->type) {
+	case JSON_NULL:
+		buf_str(out, "null");
+		break;
+	case JSON_BOOL:
+		buf_str(out, n->b ? "true" : "false");
+		break;
+	case JSON_INT:
+		buf_i64(out, n->i);
+		break;
+	case JSON_UINT:
+		buf_u64(out, n->u);
+		break;
+	case JSON_DOUBLE:
+		json_write_double(out, n->d);
+		break;
+	case JSON_STRING:
+		(void)json_write_str(out, n->s, n->len);
+		break;
+	case JSON_ARRAY:
+	case JSON_OBJECT:
+		buf_char(out, n->type == JSON_ARRAY ? '[' : '{');
+		for (const struct json_node *first = json_first(n, &name), *c = first; c; c = json_next(n, c, &name)) {
+			buf_str(out, c == first ? "" : ", ");
+			if (name) {
+				(void)json_write_str(out, name->s, name->len);
+				buf_str(out, ": ");
+			}
+			oracle_put(c, out);
+		}
+		buf_char(out, n->type == JSON_ARRAY ? ']' : '}');
+	}
+}

@@ -29,3 +29,5 @@ void oracle_close(struct oracle *o);
 
 /* A member that is a string, or "". */
 const char *oracle_string(const struct json_node *object, const char *name);
+/* Appends a value as it is written in JSON. */
+void oracle_put(const struct json_node *n, struct buf *out);
