@@ -246,15 +246,15 @@ int multi_build(const struct multi_literal *literals, size_t n, struct multi **r
 	return 0;
 }
 
-static void report(const struct multi *m, uint32_t row, void (*hit)(void *ctx, uint32_t literal), void *ctx)
+static void report(const struct multi *m, uint32_t row, size_t end, multi_hit hit, void *ctx)
 {
 	for (const uint32_t *l = &m->lists[m->hits[(row & ~HIT) / m->letters]]; *l != NONE; l++)
-		hit(ctx, *l);
+		hit(ctx, *l, end);
 }
 
-void multi_scan(const struct multi *m, const char *p, size_t n, void (*hit)(void *ctx, uint32_t literal), void *ctx)
+void multi_scan(const struct multi *m, const char *p, size_t n, multi_hit hit, void *ctx)
 {
-	const char *end = p + n;
+	const char *begin = p, *end = p + n;
 	uint32_t at = m->first;
 
 	while (p < end) {
@@ -262,7 +262,7 @@ void multi_scan(const struct multi *m, const char *p, size_t n, void (*hit)(void
 		uint32_t row = at & ~HIT;
 
 		if (at & HIT)
-			report(m, at, hit, ctx);
+			report(m, at, (size_t)(p - begin), hit, ctx);
 		if (row == m->end)
 			return;
 		if (c < 0x80) {
@@ -279,8 +279,8 @@ void multi_scan(const struct multi *m, const char *p, size_t n, void (*hit)(void
 		}
 	}
 	if (at & HIT)
-		report(m, at, hit, ctx);
+		report(m, at, n, hit, ctx);
 	at = m->next[(at & ~HIT) + LETTER_END];
 	if (at & HIT)
-		report(m, at, hit, ctx);
+		report(m, at, n, hit, ctx);
 }

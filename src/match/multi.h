@@ -37,6 +37,7 @@ int multi_build(const struct multi_literal *literals, size_t n, struct multi **r
 void multi_free(struct multi *m);
 DEFINE_AUTO(multi)
 
-/* Calls hit() with the index of each literal that is there: once or more often, in no order. */
-void multi_scan(const struct multi *m, const char *p, size_t n, void (*hit)(void *ctx, uint32_t literal), void *ctx);
+/* Calls hit() with the index of each literal that is there, and where it ends: once or more often, in no order. */
+typedef void (*multi_hit)(void *ctx, uint32_t literal, size_t end);
+void multi_scan(const struct multi *m, const char *p, size_t n, multi_hit hit, void *ctx);
 size_t multi_size(const struct multi *m);

@@ -9,11 +9,13 @@ enum { MOST = 16 };
 
 struct found {
 	bool is[MOST];
+	size_t end[MOST];
 };
 
-static void hit(void *ctx, uint32_t literal)
+static void hit(void *ctx, uint32_t literal, size_t end)
 {
 	((struct found *)ctx)->is[literal] = true;
+	((struct found *)ctx)->end[literal] = end;
 }
 
 static const struct multi_literal literals[] = {
@@ -58,6 +60,19 @@ TEST(literals_at_the_begin_alone_are_found_too)
 	f.is[0] = false;
 	multi_scan(m, "xus", 3, hit, &f);
 	check(!f.is[0]);
+}
+
+TEST(it_is_said_where_a_literal_ends)
+{
+	AUTO(multi) m = NULL;
+	struct found f = { 0 };
+
+	require_ok(multi_build(literals, countof(literals), &m));
+	multi_scan(m, "ushersXus", 9, hit, &f);
+	check_int(f.end[0], 4);
+	check_int(f.end[2], 6);
+	check_int(f.end[3], 2);
+	check_int(f.end[4], 9);
 }
 
 TEST(an_empty_literal_is_refused)

@@ -502,18 +502,17 @@ static int expr_range(struct program_builder *b, const struct query *q, ir_ref r
 
 /* ---- leaves --------------------------------------------------------------------------------------------- */
 
-static void add_first(struct vm_texts *t, struct str s, bool fold)
+static void add_first(struct vm_texts *t, struct str s)
 {
 	char folded[UTF8_MAX];
 	const char *p = s.p;
-	unsigned char c;
 
+	t->ends |= vm_ends(s);
 	if (!s.n)
 		return;
-	if (fold)
-		(void)fold_put(fold_code(fold_next(&p, s.p + s.n)), folded);
-	c = (unsigned char)(fold ? folded[0] : s.p[0]);
-	t->first[c / 64] |= 1ULL << (c % 64);
+	(void)fold_put(fold_code(fold_next(&p, s.p + s.n)), folded);
+	if ((unsigned char)folded[0] < 0x80)
+		t->first[folded[0] / 64] |= 1ULL << (folded[0] % 64);
 }
 
 static int texts_of(struct program_builder *b, const struct query *q, const struct ir_node *n, bool fold,
@@ -531,7 +530,7 @@ static int texts_of(struct program_builder *b, const struct query *q, const stru
 	for (uint32_t i = 0; i < t->n; i++) {
 		t->texts[i] = ir_at(q, n->kid[i + 1])->str;
 		t->longest = t->texts[i].n > t->longest ? t->texts[i].n : t->longest;
-		add_first(t, t->texts[i], fold);
+		add_first(t, t->texts[i]);
 	}
 	if (t->n >= VM_HASHED_MIN) {
 		while (n_slots < 2 * t->n)

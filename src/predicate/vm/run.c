@@ -178,22 +178,23 @@ static bool same_text(struct str a, struct str b, bool fold)
 	return fold_equal(a.p, a.n, b.p, b.n);
 }
 
-/* False: none of them begins as the text does. What is not ASCII may fold to ASCII. */
-static bool may_begin(const struct vm_texts *t, struct str s, bool fold)
+/* False: none of them is the text, by a glance. What is not ASCII may fold to ASCII. */
+static bool may_have(const struct vm_texts *t, struct str s, bool fold)
 {
-	unsigned char c = s.n ? (unsigned char)*s.p : 0;
+	unsigned char c;
 
-	if (!s.n || (fold && c >= 0x80))
+	if (!fold)
+		return t->ends & vm_ends(s);
+	if (!s.n || (unsigned char)*s.p >= 0x80)
 		return true;
-	if (fold)
-		c = (unsigned char)fold_code(c);
+	c = (unsigned char)fold_code((unsigned char)*s.p);
 	return t->first[c / 64] >> (c % 64) & 1;
 }
 
 static bool in_texts(const struct vm_texts *t, struct str s, bool fold)
 {
 	/* A folded letter may take three times the bytes. */
-	if (s.n > (fold ? 3 * t->longest : t->longest) || !may_begin(t, s, fold))
+	if (s.n > (fold ? 3 * t->longest : t->longest) || !may_have(t, s, fold))
 		return false;
 	if (!t->mask) {
 		for (uint32_t i = 0; i < t->n; i++)

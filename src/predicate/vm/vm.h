@@ -51,8 +51,9 @@ struct vm_texts {
 	uint32_t n, mask; /* mask 0: compared one by one */
 	uint32_t *slots;  /* index + 1 */
 	struct str *texts;
-	size_t longest;    /* in bytes; folded ones may be up to three times as long */
-	uint64_t first[4]; /* bytes that one of them begins with */
+	size_t longest; /* in bytes; folded ones may be up to three times as long */
+	/* What rules most texts out. By vm_ends(); where case does not count, by the first letter, if that is ASCII. */
+	uint64_t ends, first[2];
 };
 
 enum vm_leaf_kind {
@@ -171,6 +172,11 @@ struct predicate_scratch {
 	uint32_t *list, *chosen;
 	uint32_t n_list, n_chosen;
 };
+
+static inline uint64_t vm_ends(struct str s)
+{
+	return s.n ? 1ULL << ((5U * (unsigned char)s.p[0] + 11U * (unsigned char)s.p[s.n - 1] + s.n) % 64) : 1;
+}
 
 static inline uint32_t vm_slot_hash(field_id id)
 {
