@@ -6,6 +6,8 @@
  * of literals of which one must be there for the predicate to be true: process.name is "sh" or "bash", say. Of
  * several choices the rarest is taken. For an event, each field that the index asks about is looked up once, and
  * only predicates that one of whose literals is there are run. A predicate without such literals is always run.
+ * What many of the predicates ask of the same few fields is asked once for each combination of what stands there, and
+ * remembered in the scratch; predicates that are ruled out so are not looked at.
  *
  * Predicates that use other events (predicate_uses_events()) do not belong in a set: what they ask for is null.
  */

@@ -14,7 +14,7 @@
 #include "predicate/vm/vm.h"
 
 enum {
-	GATE_MIN = 8,     /* conditions of a set: below it is not worth it */
+	GATE_MIN = 32,    /* conditions of a set: below it is not worth it */
 	GATE_FIELDS = 6,  /* fields of the gate */
 	GATE_TEXTS = 160, /* different literals of one: more of them make too many combinations */
 	GATE_CODES = 23,  /* of a combination: an event with longer lists is asked each time */
