@@ -55,7 +55,8 @@ static void put(struct stage *s, unsigned from, unsigned to)
 	alerts_flush(s->store);
 }
 
-static bool stage_open(struct stage *s)
+/* `queue_bytes` 0: as usual. */
+static bool stage_open_with(struct stage *s, uint64_t queue_bytes)
 {
 	*s = (struct stage) { .dir = "/tmp/shrike-control-XXXXXX", .fds = { -1, -1 } };
 	if (!mkdtemp(s->dir) || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, s->fds)) {
@@ -63,10 +64,15 @@ static bool stage_open(struct stage *s)
 		return false;
 	}
 	(void)snprintf(s->file, sizeof(s->file), "%s/alerts.db", s->dir);
-	if (alerts_open(&(struct alerts_options) { .path = s->file }, &s->store) == 0)
+	if (alerts_open(&(struct alerts_options) { .path = s->file, .queue_bytes = queue_bytes }, &s->store) == 0)
 		return true;
 	test_fail(T_HERE, "%s", err_trail());
 	return false;
+}
+
+static bool stage_open(struct stage *s)
+{
+	return stage_open_with(s, 0);
 }
 
 static void stage_close(struct stage *s)
@@ -237,4 +243,29 @@ TEST(who_follows_and_hangs_up_is_let_go)
 	fd_closep(&s.fds[1]);
 	(void)pthread_join(s.thread, NULL);
 	check_int(s.result, -EPIPE);
+}
+
+TEST(who_follows_is_told_what_the_store_lost)
+{
+	static char large[64 << 10];
+	auto_stage struct stage s;
+	auto_buf struct buf out = { .max = HEARD_MAX };
+	struct alert a = sample(0);
+
+	if (!stage_open_with(&s, 4096))
+		return;
+	memset(large, ' ', sizeof(large));
+	a.body = large;
+	a.body_n = sizeof(large);
+	require(begin(&s, "{\"cmd\":\"alerts\",\"follow\":true}"));
+	/* The one that comes through says that it follows by now. */
+	hear(&s, "{\"ok\":true}\n", &out);
+	put(&s, 1, 2);
+	hear(&s, "\"kind\":\"alert\"", &out);
+	check(!alerts_put(s.store, &a));
+	check(!alerts_put(s.store, &a));
+	hear(&s, "\"lost\":", &out);
+	s.stop = true;
+	hear(&s, "\"end\":true", &out);
+	(void)pthread_join(s.thread, NULL);
 }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Alerts over the API as stock clients see them: curl, and Python's gRPC, which knows only what reflection tells it. */
 #include "api/alerts_api.h"
+#include <netinet/in.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 #include "api/alerts_proto.h"
 #include "api/api.h"
@@ -91,11 +94,12 @@ static int open_api(struct fixture *f)
 	return r;
 }
 
-static bool fixture_open(struct fixture *f, bool with_store)
+/* `queue_bytes` 0: as usual. */
+static bool fixture_open_with(struct fixture *f, bool with_store, uint64_t queue_bytes)
 {
 	auto_buf struct buf status = { .max = 1 << 16 };
 	char file[96];
-	const struct alerts_options options = { .path = file };
+	const struct alerts_options options = { .path = file, .queue_bytes = queue_bytes };
 	const char *at;
 
 	*f = (struct fixture) { .dir = "/tmp/shrike-alerts-api-XXXXXX" };
@@ -111,6 +115,11 @@ static bool fixture_open(struct fixture *f, bool with_store)
 	at = strstr(buf_text(&status), "127.0.0.1:");
 	f->port = at ? (unsigned)strtoul(at + strlen("127.0.0.1:"), NULL, 10) : 0;
 	return f->port != 0;
+}
+
+static bool fixture_open(struct fixture *f, bool with_store)
+{
+	return fixture_open_with(f, with_store, 0);
 }
 
 static void fixture_close(struct fixture *f)
@@ -302,6 +311,50 @@ TEST(a_stream_of_a_thousand_has_all_in_order)
 	for (const char *p = buf_text(&out); (p = strstr(p, "id: ")); p++)
 		check_int(strtoul(p + 4, NULL, 10), want++);
 	check_int(want, MANY + 1);
+}
+
+/* Reads until `until` is there. */
+static void hear(int fd, const char *until, struct buf *out)
+{
+	char chunk[4096];
+
+	while (!strstr(buf_text(out), until)) {
+		struct pollfd p = { .fd = fd, .events = POLLIN };
+		ssize_t n = poll(&p, 1, PATIENCE_S * 1000) == 1 ? recv(fd, chunk, sizeof(chunk), 0) : -1;
+
+		if (n <= 0) {
+			test_fail(T_HERE, "\"%s\" did not come: %s", until, buf_text(out));
+			return;
+		}
+		buf_add(out, chunk, (size_t)n);
+	}
+}
+
+TEST(a_stream_is_told_what_the_store_lost)
+{
+	static const char request[] = "GET /api/v1/alerts/stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
+	static char large[64 << 10];
+	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	auto_fixture struct fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+	auto_close int fd = -1;
+	struct alert a = sample(0);
+
+	if (!fixture_open_with(&f, true, 4096))
+		return;
+	memset(large, ' ', sizeof(large));
+	a.body = large;
+	a.body_n = sizeof(large);
+	address.sin_port = htons((uint16_t)f.port);
+	fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	require(fd >= 0 && connect(fd, (const struct sockaddr *)(const void *)&address, sizeof(address)) == 0);
+	require(send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) == (ssize_t)sizeof(request) - 1);
+	hear(fd, "text/event-stream", &out);
+	check(!alerts_put(f.store, &a));
+	put(&f, 1, 2);
+	check(!alerts_put(f.store, &a));
+	hear(fd, "event: lost\ndata: {\"lost\":", &out);
+	hear(fd, "id: 1\ndata: ", &out);
 }
 
 static bool has_grpcio(void)
