@@ -325,11 +325,15 @@ static void skip_locals(struct scan *s)
 
 bool wasm_scan(const void *bytes, size_t n, wasm_known known, struct wasm_shape *ret_shape, char ret_why[WASM_WHY_MAX])
 {
-	struct scan s = { .known = known, .why = ret_why, .shape = { .pages_max = UINT64_MAX } };
+	struct scan s = { .known = known,
+			  .why = ret_why,
+			  /* Until all of it was understood. */
+			  .shape = { .pages_max = UINT64_MAX, .leaves_traces = true } };
 	struct reader r = { bytes, (const uint8_t *)bytes + n, false };
 	bool fine = true;
 
 	ret_why[0] = 0;
+	*ret_shape = s.shape;
 	if (n < 8 || memcmp(bytes, "\0asm\1\0\0\0", 8) != 0)
 		return false;
 	r.p += 8;
@@ -342,7 +346,6 @@ bool wasm_scan(const void *bytes, size_t n, wasm_known known, struct wasm_shape 
 			s.shape.exports = at;
 			s.shape.exports_end = (size_t)(r.p - (const uint8_t *)bytes);
 		}
-
 		fine = read_section(&s, id, &in);
 		r.bad |= in.bad;
 	}
