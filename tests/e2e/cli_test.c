@@ -250,6 +250,34 @@ TEST(rules_run_on_what_happens_and_are_taken_anew_with_the_configuration)
 	check_int(n, 6);
 }
 
+TEST(a_reload_under_load_loses_no_event)
+{
+	auto_sandbox struct sandbox sb;
+	auto_agent struct e2e a = { 0 };
+	auto_buf struct buf answer = { .max = 1 << 20 };
+	char rules[128], config[1024];
+	int runs = getenv("GUEST_LABEL") ? 100 : 500, status = 0, reloads = 0;
+	pid_t pid;
+
+	if (!sandbox_open(&sb, SANDBOX_PLAIN))
+		return;
+	(void)snprintf(rules, sizeof(rules), "%s/rules.ndjson", sb.dir);
+	(void)snprintf(config, sizeof(config), "%sengines:\n  detect: { rules: %s }\n", lean, rules);
+	write_rule(rules, "true");
+	e2e_config(&a, &sb, config);
+	if (!e2e_start(&a, &sb, NULL))
+		return;
+	pid = sandbox_spawn(&sb, run_true, &runs);
+	for (; pid > 0 && waitpid(pid, &status, WNOHANG) == 0; reloads++) {
+		require(e2e_ask(&a, "{\"cmd\":\"reload\"}", &answer));
+		check_has(buf_text(&answer), "\"ok\":true");
+	}
+	check_int(status, 0);
+	check(reloads > 0);
+	check_int(findings(&a, runs), runs);
+	check_int(e2e_stop(&a, SIGTERM), 0);
+}
+
 TEST(check_says_what_the_agent_would_say)
 {
 	auto_sandbox struct sandbox sb;
