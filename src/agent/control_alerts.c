@@ -95,12 +95,12 @@ static int tell_new(struct telling *t, struct alerts *store, uint64_t revision, 
 	return r;
 }
 
-static int follow_alerts(struct telling *t, struct alerts *store, struct alerts_ask *ask)
+static int follow_alerts(struct telling *t, struct alerts *store, struct alerts_ask *ask, uint64_t lost)
 {
 	struct bell bell = { .fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), .revision = ask->cursor };
 	struct alerts_watcher watcher = { .changed = ring_bell, .arg = &bell };
 	struct pollfd fds[] = { { .fd = bell.fd, .events = POLLIN }, { .fd = t->peer->fd, .events = POLLRDHUP } };
-	uint64_t lost = alerts_ask_lost(store), rung;
+	uint64_t rung;
 	int r = bell.fd < 0 ? err_sys(errno, "make an event") : alerts_watch(store, &watcher);
 
 	if (r < 0) {
@@ -165,12 +165,14 @@ int control_alerts_list(struct talk_peer peer, struct alerts *store, const struc
 	struct telling t = { .peer = &peer, .lines = { .max = LINES_MAX } };
 	struct alerts_totals totals = { .revision = 0 };
 	struct alerts_ask ask = { 0 };
+	uint64_t lost;
 	int r;
 
 	if (!store)
 		return no_store(&peer);
 	r = read_ask(request, &ask);
 	/* Before the list: what comes meanwhile is told after it, perhaps twice, and not missed. */
+	lost = alerts_ask_lost(store);
 	r = r < 0 || !follow ? r : alerts_totals(store, &totals);
 	if (r < 0)
 		return talk_error(peer.fd, err_trail());
@@ -180,7 +182,7 @@ int control_alerts_list(struct talk_peer peer, struct alerts *store, const struc
 		ask.order = ALERTS_REVISIONS;
 		ask.cursor = totals.revision;
 		ask.limit = 0;
-		r = follow_alerts(&t, store, &ask);
+		r = follow_alerts(&t, store, &ask, lost);
 	}
 	buf_free(&t.lines);
 	return r == -EPIPE ? r : tell_end(&peer, more, r < 0 ? err_trail() : NULL);
