@@ -6,6 +6,7 @@
 #include "api/grpc.h"
 #include "base/err.h"
 #include "base/json.h"
+#include "rulebook/book.h"
 
 enum {
 	REQUEST_MEMORY = 1 << 16,
@@ -416,7 +417,7 @@ static const char *const stream_types[] = { "text/event-stream", "application/x-
 
 /* The words of a store's question (alerts_ask_words, which a test holds this against). */
 #define FILTER_PARAMS                                                                                                  \
-	{ .name = "severity", .values = alert_severity_names, .doc = "those that are as severe, or more" },            \
+	{ .name = "severity", .values = book_severity_names, .doc = "those that are as severe, or more" },             \
 		{ .name = "state",                                                                                     \
 		  .values = alert_state_names,                                                                         \
 		  .repeated = true,                                                                                    \

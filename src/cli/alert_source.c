@@ -10,6 +10,7 @@
 #include "cli/text.h"
 #include "cli/view.h"
 #include "hunt/lines.h"
+#include "rulebook/book.h"
 
 enum { ID_PREFIX_MIN = 8, NODES_MAX = 1 << 20, DEPTH_MAX = 64 };
 
@@ -280,7 +281,7 @@ static bool read_alert(struct alert_source *s, const char *p, size_t n, struct a
 		return false;
 	*ret_alert = (struct alert) {
 		.time_ns = time_at(root, "@timestamp"),
-		.severity = (uint8_t)index_of(alert_severity_names, node_text(own, "severity")),
+		.severity = (uint8_t)index_of(book_severity_names, node_text(own, "severity")),
 		.state = (enum alert_state)index_of(alert_state_names, node_text(own, "state")),
 		.rule = text_at(root, "rule.id", NULL),
 		.process = text_at(root, "process.name", "process.executable"),

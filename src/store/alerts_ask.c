@@ -6,11 +6,10 @@
 #include "base/err.h"
 #include "base/json.h"
 #include "config/option.h"
-
-const char *const alert_severity_names[] = { "informational", "low", "medium", "high", "critical", NULL };
+#include "rulebook/book.h"
 
 const struct alerts_ask_word alerts_ask_words[] = {
-	{ "severity", "those that are as severe, or more", alert_severity_names, false, false },
+	{ "severity", "those that are as severe, or more", book_severity_names, false, false },
 	{ "state", "those in this state, or in one of these", alert_state_names, true, false },
 	{ "rule", "those of the rule with this id", NULL, false, false },
 	{ "process", "those whose last event is of a process of this name", NULL, false, false },
@@ -109,7 +108,7 @@ int alerts_ask_set(struct alerts_ask *ask, const char *name, const char *value)
 	int r;
 
 	if (!strcmp(name, "severity")) {
-		r = read_word(name, value, strlen(value), alert_severity_names);
+		r = read_word(name, value, strlen(value), book_severity_names);
 		ask->severity_min = r < 0 ? 0 : (uint8_t)r;
 		return r < 0 ? r : 0;
 	}

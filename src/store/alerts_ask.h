@@ -36,7 +36,6 @@ struct alerts_ask_word {
 };
 extern const struct alerts_ask_word alerts_ask_words[];
 extern const size_t alerts_ask_n_words;
-extern const char *const alert_severity_names[]; /* at the index of enum book_severity; NULL-terminated */
 
 /* -EINVAL with a trail that names the word, and what may be said. */
 int alerts_ask_set(struct alerts_ask *ask, const char *name, const char *value);
