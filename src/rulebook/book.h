@@ -25,8 +25,8 @@ enum {
 	BOOK_FILE_MAX = 1 << 20, /* bytes of one file */
 	BOOK_RULES_MAX = 65536,
 	BOOK_ID_MAX = 128,
-	BOOK_TEXT_MAX = 8192, /* bytes of a description and the like */
-	BOOK_LIST_MAX = 64,   /* tags, references, techniques, exceptions, tests of one rule */
+	BOOK_TEXT_MAX = 8192,        /* bytes of a description and the like */
+	BOOK_LIST_MAX = 64,          /* tags, references, techniques, exceptions, tests of one rule */
 	BOOK_LIST_ITEMS_MAX = 65536, /* of a list that a script looks values up in */
 	BOOK_TEST_EVENTS_MAX = 256,
 };
