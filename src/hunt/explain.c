@@ -47,15 +47,15 @@ static void indented(const char *text, struct buf *out)
 	}
 }
 
-static void index_used(const struct hunt *h, struct buf *out)
+static void lines_read(const struct hunt *h, struct buf *out)
 {
 	const struct needles *needles = hunt_needles(h);
 
 	if (!needles) {
-		buf_str(out, "index: none; every line is read\n");
+		buf_str(out, "lines: every one is read\n");
 		return;
 	}
-	buf_str(out, "index: only lines are read that have one of\n");
+	buf_str(out, "lines: only those are read that have one of\n");
 	for (size_t i = 0; i < needles->n; i++) {
 		buf_str(out, "  ");
 		(void)json_write_str(out, needles->items[i].text, needles->items[i].n);
@@ -117,19 +117,6 @@ static void head(const struct query *q, struct buf *out)
 	indented(buf_text(&ir), out);
 }
 
-void explain_text(const struct hunt *h, size_t i, struct buf *out)
-{
-	struct hunt_result result;
-
-	hunt_result(h, i, &result);
-	if (!result.query)
-		return;
-	head(result.query, out);
-	index_used(h, out);
-	if (has_states(result.query))
-		states(result.query, out);
-}
-
 void explain_query(const struct query *q, struct buf *out)
 {
 	head(q, out);
@@ -181,6 +168,20 @@ int explain_index(const struct query *q, struct buf *out)
 		r = index_of_stage(q, q->until, out);
 	}
 	return r;
+}
+
+void explain_text(const struct hunt *h, size_t i, struct buf *out)
+{
+	struct hunt_result result;
+
+	hunt_result(h, i, &result);
+	if (!result.query)
+		return;
+	head(result.query, out);
+	lines_read(h, out);
+	(void)explain_index(result.query, out); /* a pattern that is none was found when it was made ready */
+	if (has_states(result.query))
+		states(result.query, out);
 }
 
 /* ---- Graphviz ------------------------------------------------------------------------------------------ */
