@@ -9,6 +9,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/test.h"
+#include "store/test_alerts.h"
 
 enum { HEARD_MAX = 4 << 20, PATIENCE_MS = 20000, MANY = 300 };
 
@@ -23,36 +24,9 @@ struct stage {
 	int result;
 };
 
-static struct alert sample(unsigned n)
-{
-	static const char body[] = "{\"event\":{\"kind\":\"alert\"},\"shrike\":{\"alert\":{\"id\":\"x\"";
-	struct alert a = {
-		.time_ns = 1715000000000000000 + n * (int64_t)NS_PER_S,
-		.severity = (uint8_t)(n % 5),
-		.rule = n % 2 ? "odd" : "even",
-		.rule_name = "A rule",
-		.rule_version = "1",
-		.process = "sh",
-		.user = "ann",
-		.container = "",
-		.who = "",
-		.comment = "",
-		.body = body,
-		.body_n = sizeof(body) - 1,
-	};
-
-	(void)snprintf(a.id, sizeof(a.id), "%08x%024x", n, 0);
-	return a;
-}
-
 static void put(struct stage *s, unsigned from, unsigned to)
 {
-	for (unsigned i = from; i < to; i++) {
-		struct alert a = sample(i);
-
-		check(alerts_put(s->store, &a));
-	}
-	alerts_flush(s->store);
+	check(test_alerts_put(s->store, from, to));
 }
 
 /* `queue_bytes` 0: as usual. */
@@ -223,7 +197,7 @@ TEST(who_follows_hears_what_comes_and_what_changes)
 	put(&s, 3, 3 + MANY);
 	/* The first of them is odd. */
 	hear_some(&s, "\"kind\":\"alert\"", MANY / 2, &out);
-	require_ok(alerts_set_state(s.store, sample(0).id, ALERT_CLOSED, "ann", "done"));
+	require_ok(alerts_set_state(s.store, test_alert(0).id, ALERT_CLOSED, "ann", "done"));
 	hear(&s, "\"comment\":\"done\"", &out);
 	s.stop = true;
 	hear(&s, "\"end\":true", &out);
@@ -250,7 +224,7 @@ TEST(who_follows_is_told_what_the_store_lost)
 	static char large[64 << 10];
 	auto_stage struct stage s;
 	auto_buf struct buf out = { .max = HEARD_MAX };
-	struct alert a = sample(0);
+	struct alert a = test_alert(0);
 
 	if (!stage_open_with(&s, 4096))
 		return;

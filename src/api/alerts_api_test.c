@@ -15,6 +15,7 @@
 #include "base/err.h"
 #include "base/test.h"
 #include "tests/export/fixture.h"
+#include "store/test_alerts.h"
 
 enum { OUT_MAX = 1 << 20, PATIENCE_S = 20 };
 
@@ -28,38 +29,9 @@ struct fixture {
 	unsigned port;
 };
 
-static struct alert sample(unsigned n)
-{
-	static const char body[] = "{\"event\":{\"kind\":\"alert\"},\"host\":{\"name\":\"web-1\"},"
-				   "\"shrike\":{\"alert\":{\"id\":\"x\"";
-	struct alert a = {
-		.time_ns = 1715000000000000000 + n * (int64_t)NS_PER_S,
-		.severity = (uint8_t)(n % 5),
-		.risk = 50,
-		.rule = n % 2 ? "odd" : "even",
-		.rule_name = "A rule",
-		.rule_version = "1",
-		.process = "sh",
-		.user = "ann",
-		.container = "",
-		.who = "",
-		.comment = "",
-		.body = body,
-		.body_n = sizeof(body) - 1,
-	};
-
-	(void)snprintf(a.id, sizeof(a.id), "%08x%024x", n, 0);
-	return a;
-}
-
 static void put(struct fixture *f, unsigned from, unsigned to)
 {
-	for (unsigned i = from; i < to; i++) {
-		struct alert a = sample(i);
-
-		check(alerts_put(f->store, &a));
-	}
-	alerts_flush(f->store);
+	check(test_alerts_put(f->store, from, to));
 }
 
 static int open_api(struct fixture *f)
@@ -281,7 +253,7 @@ TEST(a_stream_of_events_begins_and_resumes_where_it_is_told)
 	stream(&f, "cursor=8&rule=odd", "x: y", 3, &out);
 	check_has(buf_text(&out), "id: 10\ndata: ");
 	/* What changes comes again. */
-	require_ok(alerts_set_state(f.store, sample(2).id, ALERT_CLOSED, "ann", "no"));
+	require_ok(alerts_set_state(f.store, test_alert(2).id, ALERT_CLOSED, "ann", "no"));
 	stream(&f, "cursor=10", "x: y", 3, &out);
 	check_has(buf_text(&out), "id: 11\ndata: ");
 	check_has(buf_text(&out), "\"comment\":\"no\"");
@@ -338,7 +310,7 @@ TEST(a_stream_is_told_what_the_store_lost)
 	auto_fixture struct fixture f;
 	auto_buf struct buf out = { .max = OUT_MAX };
 	auto_close int fd = -1;
-	struct alert a = sample(0);
+	struct alert a = test_alert(0);
 
 	if (!fixture_open_with(&f, true, 4096))
 		return;

@@ -4,28 +4,18 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/test.h"
+#include "store/test_alerts.h"
 
 static struct alert sample(unsigned n)
 {
 	static const char body[] = "{\"host\":{\"name\":\"Web-1\"},\"file\":{\"path\":\"/etc/\\\"x\\\"\"},"
 				   "\"shrike\":{\"alert\":{\"id\":\"x\"";
-	struct alert a = {
-		.time_ns = (int64_t)(1000 + n) * (int64_t)NS_PER_S,
-		.severity = (uint8_t)(n % 5),
-		.risk = 50,
-		.rule = n % 2 ? "odd" : "even",
-		.rule_name = "A rule",
-		.rule_version = "1",
-		.process = "sh",
-		.user = "ann",
-		.container = "web",
-		.who = "",
-		.comment = "",
-		.body = body,
-		.body_n = sizeof(body) - 1,
-	};
+	struct alert a = test_alert(n);
 
-	(void)snprintf(a.id, sizeof(a.id), "%08x%024x", n, 0);
+	a.time_ns = (int64_t)(1000 + n) * (int64_t)NS_PER_S;
+	a.container = "web";
+	a.body = body;
+	a.body_n = sizeof(body) - 1;
 	return a;
 }
 

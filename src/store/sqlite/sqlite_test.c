@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/test.h"
 #include "store/alerts.h"
+#include "store/test_alerts.h"
 
 struct folder {
 	char path[64], file[96];
@@ -40,45 +41,6 @@ static void folder_remove(struct folder *f)
 	(void)rmdir(f->path);
 }
 #define auto_folder __attribute__((cleanup(folder_remove)))
-
-/* The n-th of many: ids begin with the number. */
-static struct alert nth(unsigned n)
-{
-	static const char body[] = "{\"event\":{\"kind\":\"alert\"},\"shrike\":{\"alert\":{\"id\":\"x\"";
-	struct alert a = {
-		.time_ns = 1715000000000000000 + n * (int64_t)NS_PER_S,
-		.first_ns = 1715000000000000000 + n * (int64_t)NS_PER_S,
-		.last_ns = 1715000000000000000 + n * (int64_t)NS_PER_S,
-		.severity = (uint8_t)(n % 5),
-		.risk = 50,
-		.rule = n % 2 ? "odd" : "even",
-		.rule_name = "A rule",
-		.rule_version = "1",
-		.process = "sh",
-		.user = "ann",
-		.container = "",
-		.who = "",
-		.comment = "",
-		.body = body,
-		.body_n = sizeof(body) - 1,
-	};
-
-	(void)snprintf(a.id, sizeof(a.id), "%08x%024x", n, 0);
-	return a;
-}
-
-static bool put(struct alerts *s, unsigned from, unsigned to)
-{
-	bool all = true;
-
-	for (unsigned n = from; n < to; n++) {
-		const struct alert a = nth(n);
-
-		all &= alerts_put(s, &a);
-	}
-	alerts_flush(s);
-	return all;
-}
 
 /* Their numbers in a text: "4 3 2 " */
 struct listed {
@@ -128,7 +90,7 @@ TEST(what_is_put_is_there_and_is_listed_in_pages)
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
 	check_str(list(s, &page, &l), "");
-	check(put(s, 0, 8));
+	check(test_alerts_put(s, 0, 8));
 	check_str(list(s, &page, &l), "7 6 5 ");
 	page.cursor = l.seq;
 	check_str(list(s, &page, &l), "4 3 2 ");
@@ -170,8 +132,8 @@ TEST(a_filter_chooses_by_all_that_it_names)
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 10));
-	require_ok(alerts_set_state(s, nth(2).id, ALERT_CLOSED, "ann", "a test"));
+	check(test_alerts_put(s, 0, 10));
+	require_ok(alerts_set_state(s, test_alert(2).id, ALERT_CLOSED, "ann", "a test"));
 	for_each_row (r, rows)
 		check_str(list(s, &r->filter, &l), r->want);
 }
@@ -180,14 +142,14 @@ TEST(one_is_found_by_the_beginning_of_its_id)
 {
 	auto_folder struct folder f;
 	AUTO(alerts) s = NULL;
-	struct alert a = nth(7), b = nth(7);
+	struct alert a = test_alert(7), b = test_alert(7);
 	struct listed l = { .text = "" };
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
 	b.id[31] = '1';
-	check(alerts_put(s, &a) && alerts_put(s, &b) && put(s, 1, 3));
-	check_int(alerts_get(s, nth(2).id, list_one, &l), 0);
+	check(alerts_put(s, &a) && alerts_put(s, &b) && test_alerts_put(s, 1, 3));
+	check_int(alerts_get(s, test_alert(2).id, list_one, &l), 0);
 	check_str(l.text, "2 ");
 	check_int(alerts_get(s, "00000001", list_one, &l), 0);
 	check_str(l.text, "2 1 ");
@@ -208,25 +170,24 @@ TEST(a_state_is_set_with_who_and_why)
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 2));
+	check(test_alerts_put(s, 0, 2));
 	check_has(list(s, &(struct alerts_filter) { .limit = 1 }, &l), "1 ");
-	check_has(l.json,
-		  "{\"event\":{\"kind\":\"alert\"},\"shrike\":{\"alert\":{\"id\":\"x\",\"state\":\"open\",\"folded\":0,"
-		  "\"last\":\"2024-05-06T12:53:21.000000000Z\"}}}");
+	check_has(l.json, "\"shrike\":{\"alert\":{\"id\":\"x\",\"state\":\"open\",\"folded\":0,"
+			  "\"last\":\"2024-05-06T12:53:21.000000000Z\"}}}");
 	clock_mock(0, 1715000000000000000);
-	check_int(alerts_set_state(s, nth(1).id, ALERT_ACKNOWLEDGED, "ann", "I look \"at\" it"), 0);
+	check_int(alerts_set_state(s, test_alert(1).id, ALERT_ACKNOWLEDGED, "ann", "I look \"at\" it"), 0);
 	clock_mock_end();
 	(void)list(s, &(struct alerts_filter) { .limit = 1 }, &l);
 	check_has(l.json, "\"state\":\"acknowledged\"");
 	check_has(l.json, "\"changed\":\"2024-05-06T12:53:20.000000000Z\",\"who\":\"ann\",\"comment\":\"I look "
 			  "\\\"at\\\" it\"}}}");
-	check_int(alerts_set_state(s, nth(3).id, ALERT_CLOSED, "", ""), -ENOENT);
+	check_int(alerts_set_state(s, test_alert(3).id, ALERT_CLOSED, "", ""), -ENOENT);
 	check_int(alerts_set_state(s, "00000001", ALERT_CLOSED, "", ""), -ENOENT);
 	memset(longer, 'a', sizeof(longer) - 1);
-	check_int(alerts_set_state(s, nth(1).id, ALERT_CLOSED, "", longer), -EINVAL);
-	check_int(alerts_set_state(s, nth(1).id, ALERT_CLOSED, longer, ""), -EINVAL);
+	check_int(alerts_set_state(s, test_alert(1).id, ALERT_CLOSED, "", longer), -EINVAL);
+	check_int(alerts_set_state(s, test_alert(1).id, ALERT_CLOSED, longer, ""), -EINVAL);
 	longer[ALERT_COMMENT_MAX] = 0;
-	check_int(alerts_set_state(s, nth(1).id, ALERT_CLOSED, "", longer), 0);
+	check_int(alerts_set_state(s, test_alert(1).id, ALERT_CLOSED, "", longer), 0);
 }
 
 TEST(who_follows_revisions_sees_what_is_new_and_what_changes)
@@ -239,21 +200,21 @@ TEST(who_follows_revisions_sees_what_is_new_and_what_changes)
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 3));
+	check(test_alerts_put(s, 0, 3));
 	check_str(list(s, &after, &l), "0 1 2 ");
 	check_int(alerts_totals(s, &totals), 0);
 	check_int(totals.revision, l.revision);
 	after.cursor = l.revision;
 	check_str(list(s, &after, &l), "");
-	check(alerts_fold(s, nth(1).id, 4, 1715000000000000000 + 9 * (int64_t)NS_PER_S));
-	check(alerts_fold(s, nth(7).id, 4, 0));
-	check(put(s, 3, 4));
-	check_int(alerts_set_state(s, nth(0).id, ALERT_CLOSED, "", ""), 0);
+	check(alerts_fold(s, test_alert(1).id, 4, 1715000000000000000 + 9 * (int64_t)NS_PER_S));
+	check(alerts_fold(s, test_alert(7).id, 4, 0));
+	check(test_alerts_put(s, 3, 4));
+	check_int(alerts_set_state(s, test_alert(0).id, ALERT_CLOSED, "", ""), 0);
 	check_str(list(s, &after, &l), "1 3 0 ");
 	check_int(alerts_totals(s, &totals), 0);
 	check_int(totals.by[ALERT_CLOSED][0], 1);
 	check_int(totals.by[ALERT_OPEN][3], 1);
-	(void)alerts_get(s, nth(1).id, list_one, &l);
+	(void)alerts_get(s, test_alert(1).id, list_one, &l);
 	check_has(l.json, "\"folded\":4,\"last\":\"2024-05-06T12:53:29.000000000Z\"");
 }
 
@@ -272,12 +233,12 @@ TEST(watchers_are_told_of_what_came_and_changed)
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
 	require_ok(alerts_watch(s, &w));
-	check(put(s, 0, 3));
+	check(test_alerts_put(s, 0, 3));
 	check_int(told, 3);
-	check_int(alerts_set_state(s, nth(0).id, ALERT_CLOSED, "", ""), 0);
+	check_int(alerts_set_state(s, test_alert(0).id, ALERT_CLOSED, "", ""), 0);
 	check_int(told, 4);
 	alerts_unwatch(s, &w);
-	check(put(s, 3, 4));
+	check(test_alerts_put(s, 3, 4));
 	check_int(told, 4);
 }
 
@@ -290,7 +251,7 @@ TEST(the_same_alert_twice_is_one)
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 3) && put(s, 1, 4));
+	check(test_alerts_put(s, 0, 3) && test_alerts_put(s, 1, 4));
 	check_str(list(s, &(struct alerts_filter) { 0 }, &l), "3 2 1 0 ");
 	alerts_stats(s, &stats);
 	check_int(stats.put, 6);
@@ -311,8 +272,8 @@ TEST(a_file_that_is_opened_again_goes_on_and_gives_no_number_twice)
 	require(folder_make(&f));
 	o.path = f.file;
 	require_ok(alerts_open(&o, &s));
-	check(put(s, 0, 3));
-	check_int(alerts_set_state(s, nth(1).id, ALERT_CLOSED, "ann", ""), 0);
+	check(test_alerts_put(s, 0, 3));
+	check_int(alerts_set_state(s, test_alert(1).id, ALERT_CLOSED, "ann", ""), 0);
 	alerts_free(take(s));
 	check(!stat(f.file, &st) && (st.st_mode & 07777) == 0600);
 	/* All of them are too old. */
@@ -324,7 +285,7 @@ TEST(a_file_that_is_opened_again_goes_on_and_gives_no_number_twice)
 	alerts_free(take(s));
 	o.max_age_ns = 0;
 	require_ok(alerts_open(&o, &s));
-	check(put(s, 3, 4));
+	check(test_alerts_put(s, 3, 4));
 	check_str(list(s, &(struct alerts_filter) { 0 }, &l), "3 ");
 	check_int(l.seq, 5);
 	alerts_free(s);
@@ -341,7 +302,7 @@ TEST(the_oldest_go_where_there_are_too_many)
 	require(folder_make(&f));
 	o.path = f.file;
 	require_ok(alerts_open(&o, &s));
-	check(put(s, 0, 1250));
+	check(test_alerts_put(s, 0, 1250));
 	for (int i = 0; i < 1000; i++) {
 		alerts_stats(s, &stats);
 		if (stats.kept <= 100)
@@ -366,7 +327,7 @@ TEST(a_file_too_large_loses_its_oldest)
 	memset(body, ' ', sizeof(body));
 	require_ok(alerts_open(&o, &s));
 	for (unsigned i = 0; i < 2000; i++) {
-		struct alert a = nth(i);
+		struct alert a = test_alert(i);
 
 		a.body = body;
 		a.body_n = sizeof(body);
@@ -394,7 +355,7 @@ TEST(what_finds_no_room_in_the_queue_is_counted)
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file, .queue_bytes = 2000 }, &s));
 	for (unsigned i = 0; i < 100000 && !refused; i++) {
-		const struct alert a = nth(i);
+		const struct alert a = test_alert(i);
 
 		refused = !alerts_put(s, &a);
 	}
@@ -415,11 +376,11 @@ TEST(a_file_that_cannot_be_opened_loses_and_counts)
 	require(folder_make(&f));
 	require(!mkdir(f.file, 0700));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 3));
+	check(test_alerts_put(s, 0, 3));
 	alerts_stats(s, &stats);
 	check_int(stats.lost_closed, 3);
 	check_has(stats.error, "alerts.db");
-	check(alerts_set_state(s, nth(0).id, ALERT_CLOSED, "", "") < 0);
+	check(alerts_set_state(s, test_alert(0).id, ALERT_CLOSED, "", "") < 0);
 	check(alerts_list(s, &(struct alerts_filter) { 0 }, list_one, NULL) < 0);
 	check(!rmdir(f.file));
 }
@@ -454,7 +415,7 @@ TEST(a_damaged_file_is_put_aside)
 	for (int i = 0; i < 100; i++)
 		require(write(fd, damage[0], strlen(damage[0])) == (ssize_t)strlen(damage[0]));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 2));
+	check(test_alerts_put(s, 0, 2));
 	check_str(list(s, &(struct alerts_filter) { 0 }, &l), "1 0 ");
 	(void)snprintf(aside, sizeof(aside), "%s.damaged.1", f.file);
 	check(access(aside, F_OK) == 0);
@@ -486,12 +447,12 @@ TEST(a_file_whose_pages_are_damaged_is_put_aside)
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 2000));
+	check(test_alerts_put(s, 0, 2000));
 	alerts_free(take(s));
 	/* It is a database still, as far as its first page tells. */
 	require(scribble(f.file, 16384));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 2));
+	check(test_alerts_put(s, 0, 2));
 	check_str(list(s, &(struct alerts_filter) { 0 }, &l), "1 0 ");
 	alerts_stats(s, &stats);
 	check_int(stats.stored, 2);
@@ -509,7 +470,7 @@ TEST(a_file_of_a_newer_version_is_left_alone)
 
 	require(folder_make(&f));
 	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
-	check(put(s, 0, 2));
+	check(test_alerts_put(s, 0, 2));
 	alerts_free(take(s));
 	require(sqlite3_open(f.file, &db) == SQLITE_OK);
 	check(sqlite3_exec(db, "PRAGMA user_version = 1000", NULL, NULL, NULL) == SQLITE_OK);
@@ -530,7 +491,7 @@ static void put_for_ever(const char *file, int tell)
 	for (unsigned i = 0;; i += 10) {
 		const unsigned stored = i + 10;
 
-		(void)put(s, i, i + 10);
+		(void)test_alerts_put(s, i, i + 10);
 		if (write(tell, &stored, sizeof(stored)) != sizeof(stored))
 			_exit(1);
 	}
@@ -599,11 +560,11 @@ static void *put_some(void *arg)
 	const struct busy *b = arg;
 
 	for (unsigned i = 0; i < 500; i++) {
-		const struct alert a = nth(b->number * 10000 + i);
+		const struct alert a = test_alert(b->number * 10000 + i);
 
 		(void)alerts_put(b->s, &a);
 		if (i % 50 == 0)
-			(void)alerts_set_state(b->s, nth(b->number * 10000).id, ALERT_CLOSED, "x", "y");
+			(void)alerts_set_state(b->s, test_alert(b->number * 10000).id, ALERT_CLOSED, "x", "y");
 	}
 	return NULL;
 }
@@ -637,7 +598,7 @@ TEST(several_threads_put_ask_and_change_at_once)
 TEST(an_alert_comes_out_of_its_bytes_as_it_went_in)
 {
 	auto_buf struct buf bytes = { .max = 4096 }, again = { .max = 4096 };
-	struct alert a = nth(3), b;
+	struct alert a = test_alert(3), b;
 
 	a.comment = "said";
 	a.fold_key[3] = 7;
