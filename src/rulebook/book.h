@@ -143,8 +143,8 @@ struct book_options {
 
 /*
  * Reads a file, or a folder with all that is below it (*.yml, *.yaml, *.json, *.ndjson, *.toml; dot files are left
- * out). 0 even when rules are wrong: they are among the problems. Negative, with a trail: the path cannot be read, or
- * there is no memory.
+ * out; links to folders are followed where they stand in the folder itself, not further down). 0 even when rules are
+ * wrong: they are among the problems. Negative, with a trail: the path cannot be read, or there is no memory.
  */
 int book_read(const char *path, const struct book_options *options, struct book **ret_book);
 /* The same from text; `name` is what people know it by, and its ending says what it is. */

@@ -305,6 +305,32 @@ TEST(what_is_wrong_with_an_elastic_rule_is_told_at_its_place)
 }
 
 /* What is missing is looked up there, by the name that import gives it. */
+TEST(a_folder_may_be_made_of_links_to_others)
+{
+	static const char rule[] = "id: mine\nname: Mine\nseverity: low\neql: any where true\n";
+	char folder[] = "/tmp/shrike-book-XXXXXX", other[] = "/tmp/shrike-book-XXXXXX", path[64], link[64], loop[64];
+	AUTO(book) book = NULL;
+	FILE *f;
+
+	require(mkdtemp(folder) && mkdtemp(other));
+	(void)snprintf(path, sizeof(path), "%s/mine.yml", other);
+	(void)snprintf(link, sizeof(link), "%s/others", folder);
+	(void)snprintf(loop, sizeof(loop), "%s/back", other);
+	f = fopen(path, "we");
+	require(f);
+	(void)fputs(rule, f);
+	check(fclose(f) == 0 && symlink(other, link) == 0 && symlink(folder, loop) == 0);
+	check_int(book_read(folder, NULL, &book), 0);
+	(void)unlink(path);
+	(void)unlink(link);
+	(void)unlink(loop);
+	(void)rmdir(folder);
+	(void)rmdir(other);
+	require(book);
+	check_int(book->n_rules, 1);
+	check_int(book->n_problems, 0);
+}
+
 TEST(every_feature_that_is_missing_is_in_the_guide)
 {
 	auto_file FILE *f = fopen(SHRIKE_SOURCE_DIR "/docs/rules.md", "re");

@@ -139,7 +139,9 @@ static int walk(struct paths *p, const char *folder, unsigned depth)
 			continue;
 		if (snprintf(path, sizeof(path), "%.*s/%s", (int)length, folder, e->d_name) >= (int)sizeof(path))
 			return err_new(-ENAMETOOLONG, "%s/%s: too long a path", folder, e->d_name);
-		if (fstatat(dirfd(dir), e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+		/* The folder that was named may be made of links to others; further down links could lead in circles.
+		 */
+		if (fstatat(dirfd(dir), e->d_name, &st, depth ? AT_SYMLINK_NOFOLLOW : 0) < 0)
 			continue; /* gone in between */
 		if (S_ISDIR(st.st_mode))
 			r = walk(p, path, depth + 1);

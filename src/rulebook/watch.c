@@ -64,7 +64,8 @@ static uint64_t look_into(struct watch *w, const char *folder, unsigned depth)
 
 		if (*e->d_name == '.' || snprintf(path, sizeof(path), "%s/%s", folder, e->d_name) >= (int)sizeof(path))
 			continue;
-		if (lstat(path, &st) < 0)
+		/* As book_read() goes through it. */
+		if ((depth ? lstat : stat)(path, &st) < 0)
 			continue;
 		if (S_ISDIR(st.st_mode)) {
 			sum += look_into(w, path, depth + 1);
