@@ -154,7 +154,7 @@ TEST(an_alert_is_seen_by_every_way_and_its_state_is_set)
 
 	says(&a, WORDS("alerts"), WORDS(shown, "high", "open", "something-runs"));
 	says(&a, WORDS("alerts", "show", shown),
-	     WORDS("HIGH  Something runs  [open]", "A program was started", "What happened", "process.exec", "/true",
+	     WORDS("HIGH  Something runs  [open]", "A program was started", "What happened", "process.exec", "true[",
 		   "Where the processes come from", "T1059", "Everything.", "Look at what it was."));
 
 	/* Over HTTP, as whoever owns the socket. */
