@@ -19,7 +19,7 @@ struct vec {
 
 struct program_builder {
 	struct program *p;
-	struct vec entries, slots, leaves, code, expr, any, constants, patterns, blocks;
+	struct vec entries, slots, leaves, code, expr, any, constants, patterns, likes, blocks;
 	struct map slot_map, leaf_map, entry_map;
 	uint32_t depth; /* of the stack, while an expression is made */
 	const struct ir_node *lists[RULE_VARIABLES_MAX];
@@ -109,11 +109,14 @@ void program_builder_free(struct program_builder *b)
 		/* What program_free() looks at is still in the builder. */
 		b->p->patterns = b->patterns.items;
 		b->p->n_patterns = b->patterns.n;
+		b->p->likes = b->likes.items;
+		b->p->n_likes = b->likes.n;
 		b->p->blocks = b->blocks.items;
 		b->p->n_blocks = b->blocks.n;
 		program_free(b->p);
 	}
 	free(b->patterns.items);
+	free(b->likes.items);
 	free(b->blocks.items);
 	free(b->entries.items);
 	free(b->slots.items);
@@ -135,6 +138,8 @@ void program_free(struct program *p)
 		return;
 	for (uint32_t i = 0; i < p->n_patterns; i++)
 		regex_free(p->patterns[i]);
+	for (uint32_t i = 0; i < p->n_likes; i++)
+		wildcards_free(p->likes[i]);
 	for (uint32_t i = 0; i < p->n_blocks; i++)
 		cidr_set_free(p->blocks[i]);
 	arena_free(&p->arena);
@@ -179,13 +184,18 @@ static int constant(struct program_builder *b, const struct value *v, uint32_t *
 	return push(&b->constants, v, sizeof(*v)) ? 0 : no_memory();
 }
 
+static int bad_pattern(int e, const struct str *texts, const struct ir_node *n)
+{
+	return err_wrap(e, "pattern \"%.*s\"%s", (int)(texts[0].n > 100 ? 100 : texts[0].n), texts[0].p,
+			n->n > 2 ? " and others" : "");
+}
+
+/* Of wildcards *ret_like, of expressions *ret_pattern. */
 static int compile_pattern(struct program_builder *b, const struct query *q, const struct ir_node *n,
-			   struct regex **ret_pattern)
+			   struct regex **ret_pattern, struct wildcards **ret_like)
 {
 	struct regex_options o = {
-		.syntax = n->op == IR_LIKE     ? REGEX_WILDCARD
-			  : n->flags & IR_PERL ? REGEX_PERL
-					       : REGEX_LUCENE,
+		.syntax = n->flags & IR_PERL ? REGEX_PERL : REGEX_LUCENE,
 		.fold = n->flags & IR_FOLD,
 		.star_only = n->flags & IR_STAR,
 		.escape = n->flags & IR_ESCAPE,
@@ -194,16 +204,26 @@ static int compile_pattern(struct program_builder *b, const struct query *q, con
 	};
 	auto_free struct str *texts = calloc(n->n, sizeof(*texts));
 	AUTO(regex) r = NULL;
+	AUTO(wildcards) w = NULL;
 	int e;
 
 	if (!texts)
 		return no_memory();
 	for (uint32_t i = 1; i < n->n; i++)
 		texts[i - 1] = ir_at(q, n->kid[i])->str;
+	if (n->op == IR_LIKE) {
+		e = wildcards_compile(texts, n->n - 1, &o, &w);
+		if (e < 0)
+			return bad_pattern(e, texts, n);
+		if (!push(&b->likes, &w, sizeof(struct wildcards *)))
+			return no_memory();
+		b->p->bytes += wildcards_size(w);
+		*ret_like = take(w);
+		return 0;
+	}
 	e = regex_compile(texts, n->n - 1, &o, &r);
 	if (e < 0)
-		return err_wrap(e, "pattern \"%.*s\"%s", (int)(texts[0].n > 100 ? 100 : texts[0].n), texts[0].p,
-				n->n > 2 ? " and others" : "");
+		return bad_pattern(e, texts, n);
 	if (!push(&b->patterns, &r, sizeof(struct regex *)))
 		return no_memory();
 	b->p->bytes += regex_size(r);
@@ -317,11 +337,14 @@ static int expr_of_kids(struct program_builder *b, const struct query *q, const 
 
 static int expr_pattern(struct program_builder *b, const struct query *q, const struct ir_node *n)
 {
-	struct regex *pattern;
+	struct wildcards *like = NULL;
+	struct regex *pattern = NULL;
 	int r = expr(b, q, n->kid[0]);
 
 	if (r == 0)
-		r = compile_pattern(b, q, n, &pattern);
+		r = compile_pattern(b, q, n, &pattern, &like);
+	if (r == 0 && like)
+		return emit(b, (struct vm_expr_op) { .op = X_LIKE, .node = n, .like = like }, 0);
 	return r < 0 ? r : emit(b, (struct vm_expr_op) { .op = X_PATTERN, .node = n, .pattern = pattern }, 0);
 }
 
@@ -637,8 +660,8 @@ static int leaf_direct(struct program_builder *b, const struct query *q, const s
 		break;
 	case IR_LIKE:
 	case IR_REGEX:
-		leaf->kind = VM_PATTERN;
-		r = compile_pattern(b, q, n, &leaf->pattern);
+		leaf->kind = n->op == IR_LIKE ? VM_LIKE : VM_PATTERN;
+		r = compile_pattern(b, q, n, &leaf->pattern, &leaf->like);
 		break;
 	case IR_IS_NULL:
 		leaf->kind = VM_IS_NULL;
@@ -958,6 +981,7 @@ int program_build(struct program_builder *b, struct program **ret_program)
 	p->any = moved(p, &b->any, sizeof(*p->any), &p->n_any);
 	p->constants = moved(p, &b->constants, sizeof(*p->constants), &p->n_constants);
 	p->patterns = moved(p, &b->patterns, sizeof(*p->patterns), &p->n_patterns);
+	p->likes = moved(p, &b->likes, sizeof(*p->likes), &p->n_likes);
 	p->blocks = moved(p, &b->blocks, sizeof(*p->blocks), &p->n_blocks);
 	p->n_code = n_code;
 	p->n_expr = n_expr;
@@ -967,7 +991,7 @@ int program_build(struct program_builder *b, struct program **ret_program)
 	if (r < 0)
 		return r;
 	/* They belong to the program now. */
-	b->patterns.n = b->blocks.n = 0;
+	b->patterns.n = b->likes.n = b->blocks.n = 0;
 	b->p = NULL;
 	*ret_program = p;
 	return 0;

@@ -238,6 +238,15 @@ static enum truth in_values(const struct vm_leaf *leaf, const struct value *v)
 	return leaf->has_null ? TRUTH_NULL : TRUTH_FALSE;
 }
 
+/* What patterns look at. */
+static inline bool text_of(const struct value *v, struct predicate_scratch *s, struct str *ret_text)
+{
+	if (v->type != VALUE_STR)
+		return value_text(v, false, &s->arena, ret_text);
+	*ret_text = v->s;
+	return true;
+}
+
 /* One value, not a list unless the leaf takes lists as they are. */
 static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch *s, const struct value *v)
 {
@@ -260,11 +269,13 @@ static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch 
 	case VM_IN:
 		return in_values(leaf, v);
 	case VM_PATTERN:
-		if (v->type == VALUE_STR)
-			return of_bool(regex_matches(leaf->pattern, v->s.p, v->s.n));
-		if (!value_text(v, false, &s->arena, &text))
+		if (!text_of(v, s, &text))
 			return TRUTH_NULL;
 		return of_bool(regex_matches(leaf->pattern, text.p, text.n));
+	case VM_LIKE:
+		if (!text_of(v, s, &text))
+			return TRUTH_NULL;
+		return of_bool(wildcards_match(leaf->like, text.p, text.n));
 	default:
 		return of_bool(value_address(v, address) && cidr_set_has(leaf->blocks, address));
 	}
@@ -427,7 +438,8 @@ static enum truth pattern(const struct vm_expr_op *op, struct predicate_scratch 
 
 	if (v->type == VALUE_NULL || !value_text(v, false, &s->arena, &text))
 		return TRUTH_NULL;
-	return of_bool(regex_matches(op->pattern, text.p, text.n));
+	return of_bool(op->op == X_LIKE ? wildcards_match(op->like, text.p, text.n)
+					: regex_matches(op->pattern, text.p, text.n));
 }
 
 static enum truth lineage(const struct vm_expr_op *op, const struct predicate_scratch *s)
@@ -595,6 +607,7 @@ static struct value *run_expr(const struct program *p, struct predicate_scratch 
 			top++;
 			break;
 		case X_PATTERN:
+		case X_LIKE:
 			top[-1] = value_of_truth(pattern(op, s, &top[-1]));
 			break;
 		case X_CALL:

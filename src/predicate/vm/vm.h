@@ -10,6 +10,7 @@
 #include "base/arena.h"
 #include "match/cidr.h"
 #include "match/regex.h"
+#include "match/wildcard.h"
 #include "predicate/predicate.h"
 
 enum {
@@ -62,6 +63,7 @@ enum vm_leaf_kind {
 	VM_COMPARE, /* with .value, op */
 	VM_IN,      /* .values */
 	VM_PATTERN,
+	VM_LIKE,
 	VM_IS_NULL,
 	VM_CIDR,
 	VM_EXPR, /* .from, .to */
@@ -76,6 +78,7 @@ struct vm_leaf {
 		struct value value;
 		struct vm_texts *in_texts;
 		struct regex *pattern;
+		struct wildcards *like;
 		struct cidr_set *blocks;
 		struct {
 			const struct value *items;
@@ -105,6 +108,7 @@ enum vm_x {
 	X_RECKON,
 	X_IN,
 	X_PATTERN,
+	X_LIKE,
 	X_CALL,
 	X_LINEAGE,
 	X_TRUTH,
@@ -118,7 +122,10 @@ struct vm_expr_op {
 	uint32_t n, arg, skip, slots;
 	const struct ir_node *node;
 	const struct query *q;
-	const struct regex *pattern;
+	union {
+		const struct regex *pattern;
+		const struct wildcards *like;
+	};
 };
 
 struct program {
@@ -145,6 +152,8 @@ struct program {
 	uint32_t n_constants, n_any;
 	struct regex **patterns;
 	uint32_t n_patterns;
+	struct wildcards **likes;
+	uint32_t n_likes;
 	struct cidr_set **blocks;
 	uint32_t n_blocks;
 	size_t bytes;
