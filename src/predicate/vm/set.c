@@ -162,8 +162,9 @@ struct analysis {
 	struct predicate_set *set;
 	struct map atoms; /* all that any condition has */
 	uint32_t condition;
-	bool counting;  /* the first pass: how often is each atom asked for? */
-	uint32_t *uses; /* of each slot: the sum of its atoms' */
+	bool counting;     /* the first pass: how often is each atom asked for? */
+	uint32_t *uses;    /* of each slot: the sum of its atoms' */
+	struct arena work; /* of one condition: what of it is kept is copied */
 	bool no_memory;
 };
 
@@ -179,7 +180,7 @@ static struct atom *atom_of(struct analysis *an, uint32_t slot, enum multi_where
 {
 	struct arena *arena = &an->set->arena;
 	struct atom key = { .slot = slot, .where = where }, *a;
-	char *folded = arena_alloc(arena, FOLD_ROOM(text.n));
+	char *folded = arena_alloc(&an->work, FOLD_ROOM(text.n));
 	uint64_t hash;
 
 	if (!folded)
@@ -190,9 +191,12 @@ static struct atom *atom_of(struct analysis *an, uint32_t slot, enum multi_where
 	a = map_get(&an->atoms, hash, &key);
 	if (!a) {
 		a = arena_new(arena, struct atom);
-		if (!a || map_put(&an->atoms, hash, a) < 0)
+		key.text.p = arena_str(arena, folded, key.text.n);
+		if (!a || !key.text.p)
 			goto no_memory;
 		*a = key;
+		if (map_put(&an->atoms, hash, a) < 0)
+			goto no_memory;
 	}
 	if (an->counting && a->last != an->condition + 1) {
 		a->last = an->condition + 1;
@@ -236,8 +240,8 @@ static struct clause no_clause(void)
 static struct clause clause_new(struct analysis *an, uint32_t n)
 {
 	struct clause c = {
-		.atoms = arena_alloc(&an->set->arena, (n ? n : 1) * sizeof(struct atom *)),
-		.sure = arena_alloc(&an->set->arena, (n ? n : 1) * sizeof(sure_leaf)),
+		.atoms = arena_alloc(&an->work, (n ? n : 1) * sizeof(struct atom *)),
+		.sure = arena_alloc(&an->work, (n ? n : 1) * sizeof(sure_leaf)),
 	};
 
 	if (c.atoms && c.sure)
@@ -362,7 +366,7 @@ static struct atom *atom_of_wildcard(struct analysis *an, uint32_t slot, struct 
 		if (n > best_n || (first && end)) {
 			enum multi_where at = (first ? MULTI_BEGIN : 0) | (end ? MULTI_END : 0);
 
-			best = (struct str) { arena_str(&an->set->arena, text, n), n };
+			best = (struct str) { arena_str(&an->work, text, n), n };
 			best_n = n;
 			where = at;
 		}
@@ -777,6 +781,25 @@ static int open_gate(struct predicate_set *set)
 	return 0;
 }
 
+/* Of all clauses that were thought of two are kept. */
+static void keep_clause(struct analysis *an, struct clause *c)
+{
+	struct atom **atoms = arena_zeroed(&an->set->arena, c->n + 1, sizeof(struct atom *));
+	sure_leaf *sure = arena_zeroed(&an->set->arena, c->n + 1, sizeof(*sure));
+
+	if (!atoms || !sure) {
+		an->no_memory = true;
+		*c = no_clause();
+		return;
+	}
+	if (c->n) {
+		memcpy(atoms, c->atoms, c->n * sizeof(struct atom *));
+		memcpy(sure, c->sure, c->n * sizeof(*sure));
+	}
+	c->atoms = atoms;
+	c->sure = sure;
+}
+
 static int make_index(struct predicate_set *set)
 {
 	struct program *p = set->program;
@@ -791,11 +814,19 @@ static int make_index(struct predicate_set *set)
 	if (!set->clauses || !set->needs || !set->always || !set->fields || !an.uses)
 		return out_of_memory();
 	map_init(&an.atoms, ATOMS_MAX, atom_is);
+	arena_init(&an.work, INDEX_ARENA_MAX);
 	for (int pass = 0; pass < 2; pass++) {
 		an.counting = pass == 0;
-		for (an.condition = 0; an.condition < p->n_entries; an.condition++)
-			clauses_of_entry(&an, &p->entries[an.condition], set->clauses[an.condition]);
+		for (an.condition = 0; an.condition < p->n_entries; an.condition++) {
+			struct clause *best = set->clauses[an.condition];
+
+			clauses_of_entry(&an, &p->entries[an.condition], best);
+			for (int i = 0; pass == 1 && i < 2; i++)
+				keep_clause(&an, &best[i]);
+			arena_reset(&an.work);
+		}
 	}
+	arena_free(&an.work);
 	map_free(&an.atoms);
 	/* Without room for the index all conditions could be run always, but then nobody would see how slow that is. */
 	if (an.no_memory)
