@@ -238,15 +238,6 @@ static enum truth in_values(const struct vm_leaf *leaf, const struct value *v)
 	return leaf->has_null ? TRUTH_NULL : TRUTH_FALSE;
 }
 
-/* What patterns look at. */
-static inline bool text_of(const struct value *v, struct predicate_scratch *s, struct str *ret_text)
-{
-	if (v->type != VALUE_STR)
-		return value_text(v, false, &s->arena, ret_text);
-	*ret_text = v->s;
-	return true;
-}
-
 /* One value, not a list unless the leaf takes lists as they are. */
 static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch *s, const struct value *v)
 {
@@ -268,12 +259,17 @@ static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch 
 		return value_compare(leaf->op, v, &leaf->value, leaf->as, leaf->fold);
 	case VM_IN:
 		return in_values(leaf, v);
+	/* A text that went through memory would be waited for there: each has its own call. */
 	case VM_PATTERN:
-		if (!text_of(v, s, &text))
+		if (v->type == VALUE_STR)
+			return of_bool(regex_matches(leaf->pattern, v->s.p, v->s.n));
+		if (!value_text(v, false, &s->arena, &text))
 			return TRUTH_NULL;
 		return of_bool(regex_matches(leaf->pattern, text.p, text.n));
 	case VM_LIKE:
-		if (!text_of(v, s, &text))
+		if (v->type == VALUE_STR)
+			return of_bool(wildcards_match(leaf->like, v->s.p, v->s.n));
+		if (!value_text(v, false, &s->arena, &text))
 			return TRUTH_NULL;
 		return of_bool(wildcards_match(leaf->like, text.p, text.n));
 	default:
