@@ -211,8 +211,8 @@ TEST(wildcards_mean_what_automata_mean)
 /* Folded part by part: what stands on the seams must be found. */
 TEST(long_texts_are_searched_in_parts)
 {
-	static const char *const patterns[] = { "*needle*",  "*ne" E_UP "dle*ne" KELVIN "t*", "A*needle*END",
-						"a*" KELVIN, "*needle*needle*needle*",        "*nEEdle",
+	static const char *const patterns[] = { "*needle*",    "*ne" E_UP "dle*ne" KELVIN "t*", "A*needle*END",
+						("a*" KELVIN), "*needle*needle*needle*",        "*nEEdle",
 						"b*" };
 	static const int want[] = { 1, 1, 1, 0, 0, 0, 0 };
 	static const char *const letters[] = { "a", E_LOW, KELVIN, "\xa9", "\xe2\x84" };
