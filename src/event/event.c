@@ -285,24 +285,21 @@ static bool str_is_sound(const struct ev_head *rec, const struct event_kind *kin
 
 const struct event_kind *event_check(const void *bytes, size_t len)
 {
+	const struct ev_head *rec = bytes;
 	const struct event_kind *kind;
 	const struct kind_info *info;
-	struct ev_head head;
 	size_t sum = 0;
 
-	if (len < sizeof(head) || len > EV_LEN_MAX)
+	if (len < sizeof(*rec) || len > EV_LEN_MAX)
 		return NULL;
-	memcpy(&head, bytes, sizeof(head));
-	kind = event_kind_of(head.id);
+	kind = event_kind_of(rec->id);
 	info = kind_info(kind);
-	if (!info || head.len != len || len < kind->size || head.class >= EV_CLASS_COUNT)
+	if (!info || rec->len != len || len < kind->size || rec->class >= EV_CLASS_COUNT)
 		return NULL;
-	for (size_t i = 0; i < info->n_in_order; i++) {
-		if (!field_is_ev_str(info->in_order[i]))
-			continue;
-		if (!str_is_sound(bytes, kind, info->in_order[i]))
+	for (size_t i = 0; i < info->n_strings; i++) {
+		if (!str_is_sound(rec, kind, info->strings[i]))
 			return NULL;
-		sum += field_load_str(bytes, info->in_order[i]).len;
+		sum += field_load_str(rec, info->strings[i]).len;
 	}
 	/* Strings that share bytes would make more of a record than its length says. */
 	return sum <= len - kind->size ? kind : NULL;

@@ -45,6 +45,8 @@ struct kind_info {
 	const struct field **in_order; /* all that are stored, in the order of the tables, head first */
 	const struct plan_row **in_order_rows;
 	size_t n_in_order;
+	const struct field **strings; /* of these, the ones that point to bytes behind the fixed part */
+	size_t n_strings;
 	struct {
 		field_id id;
 		__u16 row;

@@ -60,6 +60,7 @@ struct kind_store {
 	char text[FIXED][256]; /* the fixed values in JSON */
 	const struct field *in_order[KIND_FIELDS_MAX];
 	const struct plan_row *in_order_rows[KIND_FIELDS_MAX];
+	const struct field *strings[KIND_FIELDS_MAX];
 	struct plan_row rows[KIND_FIELDS_MAX];
 };
 
@@ -379,6 +380,7 @@ static int plan(struct kind_store *s, const struct event_kind *kind)
 	s->info.rows = s->rows;
 	s->info.in_order = s->in_order;
 	s->info.in_order_rows = s->in_order_rows;
+	s->info.strings = s->strings;
 	for (size_t i = 0; !r && i < FIXED; i++)
 		r = add_row(s, kind, &s->fixed[i]);
 	for (size_t i = 0; !r && i < event_head_n_fields + kind->n_fields; i++) {
@@ -388,6 +390,8 @@ static int plan(struct kind_store *s, const struct event_kind *kind)
 		r = add_row(s, kind, f);
 		if (!r)
 			s->in_order[s->info.n_in_order++] = f;
+		if (!r && field_is_ev_str(f))
+			s->strings[s->info.n_strings++] = f;
 	}
 	if (!r)
 		r = order_rows(s, kind);
