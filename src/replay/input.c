@@ -12,7 +12,9 @@
 #include "replay/pcap.h"
 #include "store/store.h"
 
-static const char no_boot[] = "00000000-0000-0000-0000-000000000000";
+enum { BOOT_ID_SIZE = sizeof(((struct input_origin *)0)->boot_id) };
+_Static_assert(BOOT_ID_SIZE == sizeof(((struct store_origin *)0)->boot_id), "one id of a boot is like another");
+static const char no_boot[BOOT_ID_SIZE] = "00000000-0000-0000-0000-000000000000";
 
 /* Lines of a running agent say their context; its clock is corrected now and then, and they say exactly when. */
 static const __s64 clock_slack_ns = 1000000;
@@ -45,22 +47,18 @@ struct input {
 	} packet;
 };
 
-static bool same_origin(const struct input_origin *a, const struct input_origin *b, __s64 slack_ns)
-{
-	__s64 apart = a->wall_minus_boot_ns - b->wall_minus_boot_ns;
-
-	return !memcmp(a->boot_id, b->boot_id, sizeof(a->boot_id)) && apart <= slack_ns && apart >= -slack_ns;
-}
-
 /* Is the item of another origin than the one before it? */
-static bool set_origin(struct input *in, const struct input_origin *o, __s64 slack_ns)
+static bool set_origin(struct input *in, const char boot_id[BOOT_ID_SIZE], __s64 wall_minus_boot_ns, __s64 slack_ns)
 {
-	bool is_new = !in->begun || !same_origin(&in->origin, o, slack_ns);
+	struct input_origin *o = &in->origin;
+	__s64 apart = o->wall_minus_boot_ns - wall_minus_boot_ns;
 
-	if (is_new)
-		in->origin = *o;
+	if (in->begun && !memcmp(o->boot_id, boot_id, BOOT_ID_SIZE) && apart <= slack_ns && apart >= -slack_ns)
+		return false;
+	memcpy(o->boot_id, boot_id, BOOT_ID_SIZE);
+	o->wall_minus_boot_ns = wall_minus_boot_ns;
 	in->begun = true;
-	return is_new;
+	return true;
 }
 
 /* ---- recordings --------------------------------------------------------------------------------- */
@@ -81,16 +79,13 @@ static int open_recording(struct input *in, const char *path)
 static int next_record(struct input *in, struct input_item *item)
 {
 	const struct store_origin *from;
-	struct input_origin o = { 0 };
 	int r = store_query_next(in->query, &item->rec);
 
 	if (r <= 0)
 		return r;
 	from = store_query_origin(in->query);
-	(void)snprintf(o.boot_id, sizeof(o.boot_id), "%s", from->boot_id);
-	o.wall_minus_boot_ns = from->wall_minus_boot_ns;
-	item->origin_is_new = set_origin(in, &o, 0);
-	item->wall_ns = (int64_t)(item->rec->time_ns + (__u64)o.wall_minus_boot_ns);
+	item->origin_is_new = set_origin(in, from->boot_id, from->wall_minus_boot_ns, 0);
+	item->wall_ns = (int64_t)(item->rec->time_ns + (__u64)from->wall_minus_boot_ns);
 	in->stats.done++;
 	return 1;
 }
@@ -176,7 +171,7 @@ static int own_line(struct input *in, struct input_item *item)
 	else if (item->has_context || !in->begun)
 		boot_of(entity, o.boot_id);
 	o.wall_minus_boot_ns = (__s64)((__u64)item->wall_ns - item->rec->time_ns);
-	item->origin_is_new = set_origin(in, &o, item->has_context ? clock_slack_ns : 0);
+	item->origin_is_new = set_origin(in, o.boot_id, o.wall_minus_boot_ns, item->has_context ? clock_slack_ns : 0);
 	return 1;
 }
 
@@ -221,7 +216,6 @@ static int next_line(struct input *in, struct input_item *item)
 
 static int next_packet(struct input *in, struct input_item *item)
 {
-	struct input_origin o = { .wall_minus_boot_ns = 0 };
 	struct ev_packet *e = &in->packet.e;
 	struct pcap_packet p;
 	int r = pcap_next(in->pcap, &p);
@@ -246,10 +240,9 @@ static int next_packet(struct input *in, struct input_item *item)
 	packet_read(e, p.bytes, p.n);
 	if (n)
 		memcpy(in->packet.bytes + sizeof(*e), p.bytes, n);
-	memcpy(o.boot_id, no_boot, sizeof(no_boot));
 	item->rec = &e->head;
 	item->wall_ns = (int64_t)e->head.time_ns;
-	item->origin_is_new = set_origin(in, &o, 0);
+	item->origin_is_new = set_origin(in, no_boot, 0, 0);
 	in->stats.done = (uint64_t)ftell(in->file);
 	return 1;
 }
@@ -352,16 +345,16 @@ const struct input_origin *input_origin(const struct input *in)
 
 int input_next(struct input *in, struct input_item *ret_item)
 {
-	struct input_item item = { 0 };
-	int r = in->format == INPUT_RECORDING ? next_record(in, &item)
-		: in->format == INPUT_JSON    ? next_line(in, &item)
-					      : next_packet(in, &item);
+	int r;
 
+	*ret_item = (struct input_item) { 0 };
+	r = in->format == INPUT_RECORDING ? next_record(in, ret_item)
+	    : in->format == INPUT_JSON    ? next_line(in, ret_item)
+					  : next_packet(in, ret_item);
 	if (r <= 0)
 		return r;
-	in->wall_ns = item.wall_ns;
+	in->wall_ns = ret_item->wall_ns;
 	in->stats.items++;
-	*ret_item = item;
 	return 1;
 }
 
