@@ -128,14 +128,22 @@ static void swap_bits(__u64 *a, __u64 *b, unsigned shift, __u64 mask)
 /* Eight words as a square of bytes, turned over its diagonal. */
 static void turn(__u64 v[8])
 {
-	for (int i = 0; i < 4; i++)
-		swap_bits(&v[i], &v[i + 4], 32, 0x00000000ffffffffULL);
-	for (int i = 0; i < 8; i += 4) {
-		swap_bits(&v[i], &v[i + 2], 16, 0x0000ffff0000ffffULL);
-		swap_bits(&v[i + 1], &v[i + 3], 16, 0x0000ffff0000ffffULL);
-	}
-	for (int i = 0; i < 8; i += 2)
-		swap_bits(&v[i], &v[i + 1], 8, 0x00ff00ff00ff00ffULL);
+	static const __u64 halves = 0x00000000ffffffffULL, quarters = 0x0000ffff0000ffffULL,
+			   eighths = 0x00ff00ff00ff00ffULL;
+
+	/* Without loops: so the compiler keeps the words in registers. */
+	swap_bits(&v[0], &v[4], 32, halves);
+	swap_bits(&v[1], &v[5], 32, halves);
+	swap_bits(&v[2], &v[6], 32, halves);
+	swap_bits(&v[3], &v[7], 32, halves);
+	swap_bits(&v[0], &v[2], 16, quarters);
+	swap_bits(&v[1], &v[3], 16, quarters);
+	swap_bits(&v[4], &v[6], 16, quarters);
+	swap_bits(&v[5], &v[7], 16, quarters);
+	swap_bits(&v[0], &v[1], 8, eighths);
+	swap_bits(&v[2], &v[3], 8, eighths);
+	swap_bits(&v[4], &v[5], 8, eighths);
+	swap_bits(&v[6], &v[7], 8, eighths);
 }
 
 /* n rows of `size` bytes, a multiple of 8, to as many planes of n bytes; and back. */
