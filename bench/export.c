@@ -3,23 +3,32 @@
  * export - what it costs to hand records out, and what a stuck client costs the others.
  *
  * A process of its own has a ring full of records of 112 bytes (process.exit) and the listener, on loopback; a lean
- *client reads the ring from its oldest record to its newest, again and again. Told are:
+ * client reads the ring from its oldest record to its newest, again and again. Told are:
  *
  *	export.NAME.rate	events/s that one client got
  *	export.NAME.server	ns of the server's CPU an event: filter, protobuf or JSON, framing, TLS, system calls
  *
  * for a message an event and for batches, with TLS and without, and over WebSocket. `hundred` has 100 clients, of
  * which 10 never read, while records come at a steady rate: how many of the 90 got every one.
+ *
+ * `bench_export client NAME PROGRAM` measures the same with a client that is not ours (bench/grpcpp.cc). It runs
+ *
+ *	PROGRAM PORT CERTIFICATE FORM COUNT
+ *
+ * with "-" as CERTIFICATE where there is no TLS, and "events" or "batches" as FORM. PROGRAM reads so many events and
+ * prints how many it got, in how many ns, for how many ns of its CPU time: export.NAME.{plain,tls}.FORM.client.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include "base/clock.h"
 #include "base/mem.h"
+#include "base/test.h"
 #include "bench/bench.h"
 #include "tests/export/fixture.h"
 #include "tests/export/lean.h"
@@ -40,6 +49,7 @@ enum {
 struct shared {
 	_Atomic unsigned port[2]; /* plain, TLS; 1: failed */
 	_Atomic bool go, put_all, over;
+	char dir[64]; /* where its certificate is; to be read once there is a port */
 };
 
 static struct shared *shared;
@@ -57,6 +67,7 @@ static void serve(bool tls, size_t ring)
 	f.only_exits = true;
 	if (ring == RING_BYTES)
 		export_fixture_put(&f, RECORDS);
+	memcpy(shared->dir, f.dir, sizeof(shared->dir));
 	shared->port[tls] = f.port;
 	while (!shared->go && !shared->over && !bench_stopped())
 		bench_sleep_ms(1);
@@ -165,6 +176,57 @@ static void rates(bool tls)
 	SSL_CTX_free(ctx);
 }
 
+/* ---- somebody else's client ---------------------------------------------------------------------- */
+
+/* `got`: events, ns, ns of the client's CPU. */
+static bool run_outside(const char *program, unsigned port, bool tls, const char *form, double got[3])
+{
+	auto_buf struct buf out = { .max = 1 << 16 };
+	int code = export_run(&out, "timeout 60 '%s' %u %s%s %s %u", program, port, tls ? shared->dir : "-",
+			      tls ? "/cert.pem" : "", form, RECORDS - 1000);
+	char *at = code == 0 ? (char *)(uintptr_t)buf_text(&out) : NULL;
+
+	for (unsigned i = 0; i < 3; i++)
+		got[i] = at ? strtod(at, &at) : 0;
+	if (got[0] >= RECORDS - 1000 && got[1] > 0 && got[2] > 0)
+		return true;
+	test_fail(T_HERE, "%s, %s: ended with %d: %s", program, form, code, buf_text(&out));
+	return false;
+}
+
+static void outside(const char *name, const char *program, bool tls)
+{
+	/* Goals are for a stock client with TLS: what grpc++ needs for itself an event is most of it. */
+	static const struct {
+		const char *form;
+		double goal;
+	} rows[] = { { "events", 0.7e6 }, { "batches", 3e6 } };
+	pid_t pid = server(tls, RING_BYTES);
+
+	if (pid <= 0)
+		test_fail(T_HERE, "there is no server");
+	for (size_t i = 0; pid > 0 && i < countof(rows); i++) {
+		struct samples rate = { 0 }, cpu = { 0 }, client = { 0 };
+		char what[128];
+		double got[3];
+
+		(void)snprintf(what, sizeof(what), "%s.%s.%s", name, tls ? "tls" : "plain", rows[i].form);
+		for (unsigned round = 0; round < ROUNDS && !bench_stopped(); round++) {
+			double used = cpu_of_ns(pid);
+
+			if (!run_outside(program, shared->port[tls], tls, rows[i].form, got))
+				break; /* what is wrong was told */
+			samples_add(&rate, got[0] / got[1] * 1e9);
+			samples_add(&cpu, (cpu_of_ns(pid) - used) / got[0]);
+			samples_add(&client, got[2] / got[0]);
+		}
+		figure(&rate, "events/s", tls ? GOAL_AT_LEAST : GOAL_NONE, rows[i].goal, "export.%s.rate", what);
+		figure(&cpu, "ns", GOAL_NONE, 0, "export.%s.server", what);
+		figure(&client, "ns", GOAL_NONE, 0, "export.%s.client", what);
+	}
+	end(pid);
+}
+
 /* ---- a hundred ----------------------------------------------------------------------------------- */
 
 static unsigned read_all(struct lean *clients)
@@ -227,6 +289,12 @@ int main(int argc, char **argv)
 	only = argc > 1 ? argv[1] : NULL;
 	shared = bench_shared(sizeof(*shared));
 	bench_begin();
+	if (argc == 4 && strcmp(only, "client") == 0) {
+		outside(argv[2], argv[3], false);
+		if (!bench_stopped())
+			outside(argv[2], argv[3], true);
+		return bench_end();
+	}
 	if (!bench_stopped())
 		rates(false);
 	if (!bench_stopped())
