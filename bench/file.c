@@ -148,7 +148,7 @@ static bool with_hooks(const struct sandbox *sb, enum act act, bool in_scope, do
 
 int main(void)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	double *ns = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	auto_close int stats = -1;
 	char path[100];

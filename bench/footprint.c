@@ -125,7 +125,7 @@ static void memory(const struct sandbox *sb)
 static void run(void)
 {
 	struct samples wall = { 0 }, cpu = { 0 };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))
 		return;

@@ -322,7 +322,7 @@ static void run(void)
 	/* The agent's own canaries would add runs of a third sort. */
 	static const char *const extra[] = { "--set", "health.canary=0", NULL };
 	static const struct json_limits limits = { 8 << 20, 1 << 20, 16 };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { .err_fd = -1 };
 	auto_close int statistics = -1;
 	auto_json struct json_doc doc;

@@ -209,7 +209,7 @@ static void run(void)
 {
 	static const struct json_limits limits = { 8 << 20, 1 << 20, 16 };
 	struct account *acc = bench_shared(sizeof(*acc));
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_json struct json_doc doc;
 
 	json_init(&doc, &limits);

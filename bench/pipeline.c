@@ -258,7 +258,7 @@ static void run(void)
 	const struct core_options core = {
 		.ring_bytes = { [RING_CRITICAL] = 1 << 20, [RING_BULK] = RING_BYTES, [RING_PACKET] = 1 << 16 },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { .scope.cgroup_fd = -1 };
 
 	for (size_t i = 0; i < sensor_flood.n_kinds; i++)

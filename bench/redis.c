@@ -179,7 +179,7 @@ static void run_with_server(const struct sandbox *sb, struct shared *shared)
 static void run(void)
 {
 	struct shared *shared = bench_shared(sizeof(*shared));
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	pid_t outer;
 	int status;
 

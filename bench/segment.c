@@ -225,7 +225,7 @@ static void remove_folder(const char *folder)
 
 int main(void)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	struct store_writer_stats stats;
 	char folder[96], path[96];
 

@@ -111,7 +111,7 @@ static void look(const struct e2e *a, struct json_doc *doc)
 static void run(void)
 {
 	static const struct json_limits limits = { 8 << 20, 1 << 20, 16 };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	struct e2e a = { .err_fd = -1 };
 	auto_json struct json_doc doc;
 	char sets[5][256];

@@ -43,7 +43,7 @@ TEST(what_the_kernel_sends_reaches_those_who_follow)
 {
 	const struct core_options core = { .ring_bytes = { 1 << 20, 1 << 20, 1 << 16 } };
 	const struct filter_spec all = { 0 };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(pipeline) p = NULL;
 	struct pipeline_options o = options;
@@ -80,7 +80,7 @@ TEST(what_the_kernel_sends_reaches_those_who_follow)
 TEST(nothing_is_left_in_the_rings_at_the_end)
 {
 	const struct core_options core = { .ring_bytes = { 1 << 20, 1 << 20, 1 << 16 } };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct pipeline_options o = options;
 	struct pipeline *p;

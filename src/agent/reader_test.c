@@ -83,7 +83,7 @@ static size_t steps_back(size_t from, size_t to)
 
 TEST(rings_are_merged_by_time)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(reader) r = NULL;
 	struct reader_counts c;
@@ -107,7 +107,7 @@ TEST(rings_are_merged_by_time)
 
 TEST(a_critical_ring_that_is_a_quarter_full_goes_first)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(reader) r = NULL;
 	size_t first = 0;
@@ -126,7 +126,7 @@ TEST(a_critical_ring_that_is_a_quarter_full_goes_first)
 
 TEST(no_record_comes_after_its_time_was_told_to_be_over)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(reader) r = NULL;
 
@@ -167,7 +167,7 @@ static int send_garbage(int ring_fd)
 
 TEST(what_is_no_record_is_counted_and_the_next_one_is_read)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(reader) r = NULL;
 	struct reader_counts c;
@@ -186,7 +186,7 @@ TEST(what_is_no_record_is_counted_and_the_next_one_is_read)
 
 TEST(a_critical_record_wakes_a_reader_that_sleeps)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(reader) r = NULL;
 	__u64 fastest = ~0ULL;

@@ -229,7 +229,7 @@ static bool may_lack_kernel_stack(const struct observer *ob)
 
 static void check_stacks(unsigned variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(symbols) s = NULL;
 	const struct ev_mem_exec *e = NULL;
@@ -301,7 +301,7 @@ TEST(stacks_that_nobody_asked_for_are_not_recorded)
 
 	for_each_row (r, rows)
 		for (unsigned variant = 0; variant < 3; variant++) {
-			auto_sandbox struct sandbox sb;
+			auto_sandbox struct sandbox sb = { 0 };
 			auto_observer struct observer ob = { 0 };
 			const struct ev_mem_exec *e;
 			int fds[2];

@@ -57,7 +57,7 @@ static const struct process *find_by_args(struct context *ctx, const struct obse
 
 static void seeded_and_seen(bool no_iterator)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	AUTO(context) ctx = NULL;
 	struct context_options options = { .no_iterator = no_iterator, .passwd_path = "/nonexistent" };

@@ -117,7 +117,7 @@ static bool is_stored(void *arg, const struct alert *a)
 
 TEST(a_replay_of_what_was_recorded_tells_the_same_alerts)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	AUTO(alerts) store = NULL;
 	char config[2048], path[PATH_MAX], command[PATH_MAX];

@@ -129,7 +129,7 @@ static void write_text(const char *path, const char *text)
 
 TEST(an_alert_is_seen_by_every_way_and_its_state_is_set)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf out = { .max = OUT_MAX };
 	char socket[160], sets[3][224], rules[160], config[1024], id[33], shown[9], request[512];

@@ -152,7 +152,7 @@ static void check_is_json(const char *text)
 
 TEST(the_api_of_an_agent_lets_in_who_has_a_token)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_api struct api_agent a = { 0 };
 	struct e2e *e = &a.e;
 	auto_buf struct buf answer = { .max = ANSWER_MAX };
@@ -221,7 +221,7 @@ TEST(the_api_of_an_agent_lets_in_who_has_a_token)
 
 TEST(an_api_that_cannot_be_opened_leaves_the_agent_at_its_work)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_api struct api_agent a = { 0 };
 	struct e2e *e = &a.e;
 	auto_buf struct buf answer = { .max = ANSWER_MAX };
@@ -269,7 +269,7 @@ TEST(an_api_beyond_this_host_wants_tls_and_tokens)
 	};
 
 	for_each_row (r, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_agent struct e2e e = { 0 };
 		const char *args[12] = { "--set", "api.enabled=true" };
 		size_t n = 2;

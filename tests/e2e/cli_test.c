@@ -92,7 +92,7 @@ static long number_of(const char *json, const char *name)
 
 TEST(events_status_and_sensor_tell_and_change_a_running_agent)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	int five = 5, three = 3;
 
@@ -138,7 +138,7 @@ TEST(events_status_and_sensor_tell_and_change_a_running_agent)
 
 TEST(an_operator_may_change_the_same_thing_for_ever)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf answer;
 	char request[128];
@@ -209,7 +209,7 @@ TEST(rules_run_on_what_happens_and_are_taken_anew_with_the_configuration)
 {
 	AUTO(alerts) store = NULL;
 	uint64_t n = 0;
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf answer = { .max = 1 << 20 };
 	char rules[128], config[1024];
@@ -252,7 +252,7 @@ TEST(rules_run_on_what_happens_and_are_taken_anew_with_the_configuration)
 
 TEST(a_reload_under_load_loses_no_event)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf answer = { .max = 1 << 20 };
 	char rules[128], config[1024];
@@ -280,7 +280,7 @@ TEST(a_reload_under_load_loses_no_event)
 
 TEST(check_says_what_the_agent_would_say)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	struct e2e a = { 0 }; /* runs none */
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))

@@ -2,7 +2,7 @@
 /*
  * e2e - the real agent, as a process of its own, watching a sandbox.
  *
- *	auto_sandbox struct sandbox sb;
+ *	auto_sandbox struct sandbox sb = { 0 };
  *	auto_agent struct e2e a;
  *	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !e2e_start(&a, &sb, NULL))
  *		return;

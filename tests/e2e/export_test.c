@@ -47,7 +47,7 @@ static bool ask(const char *socket, struct buf *out, const char *words)
 
 TEST(what_a_process_did_comes_out_of_the_api)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf out = { .max = OUT_MAX };
 	char socket[160], sets[3][224], words[512], want[128];

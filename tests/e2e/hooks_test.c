@@ -32,7 +32,7 @@ TEST(every_hook_that_is_no_extra_can_be_had_on_this_kernel)
 					   NULL };
 	static const struct json_limits limits = { 4 << 20, 1 << 16, 16 };
 	const struct json_node *root, *sensors, *hooks, *name;
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf answer = { .max = 4 << 20 };
 	auto_json struct json_doc doc;

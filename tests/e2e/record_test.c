@@ -69,7 +69,7 @@ static void remove_folder(const char *path)
 
 TEST(the_agent_records_what_happens_and_shows_what_it_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf out = { .max = 64 << 20 };
 	char folder[128], set[160];
@@ -114,7 +114,7 @@ static int record(const struct sandbox *sb, void *arg)
 
 TEST(a_client_records_what_it_asks_for)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf out = { .max = 64 << 20 };
 	char file[128];

@@ -134,7 +134,7 @@ TEST(what_the_shipped_rules_look_for_is_found_when_it_is_done)
 	static const char *const extra[] = { "--set", "engines.detect.rules=" RULES, NULL };
 	auto_buf struct buf cannot = { .max = 1 << 16 }, alerts = { .max = LINES_MAX };
 	AUTO(book) book = NULL;
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	time_t until;
 

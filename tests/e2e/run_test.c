@@ -66,7 +66,7 @@ static void check_gone(const __u32 *ids, size_t n)
 
 static void ends_without_a_trace(int signal, int want)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	__u32 ids[PROGS_MAX];
 	size_t n;
@@ -101,7 +101,7 @@ TEST(after_kill_9_nothing_stays_attached)
 
 TEST(a_socket_that_a_dead_agent_left_is_taken_over)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 }, b = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !e2e_start(&a, &sb, NULL))
@@ -114,7 +114,7 @@ TEST(a_socket_that_a_dead_agent_left_is_taken_over)
 
 TEST(it_says_in_a_few_lines_what_it_watches)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !e2e_start(&a, &sb, NULL))
@@ -127,7 +127,7 @@ TEST(it_says_in_a_few_lines_what_it_watches)
 
 TEST(a_second_agent_at_the_same_socket_is_refused)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 }, b = { 0 };
 	auto_buf struct buf answer;
 
@@ -154,7 +154,7 @@ TEST(what_cannot_be_started_is_refused_with_one_message)
 		{ "socket in no folder", { "--socket", "/no/such/folder/x.sock" }, "/no/such/folder" },
 		{ "socket path is a file", { "--socket", "/etc/passwd" }, "is no socket" },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))
 		return;
@@ -225,7 +225,7 @@ TEST(a_host_that_is_not_fit_is_told_what_is_missing)
 		{ "an old kernel", get_an_old_kernel, "is too old: Shrike needs 6.1 or newer" },
 		{ "no BTF", lose_btf, "CONFIG_DEBUG_INFO_BTF=y" },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN))
 		return;
@@ -251,7 +251,7 @@ TEST(a_host_that_is_not_fit_is_told_what_is_missing)
 
 TEST(sighup_with_a_bad_file_changes_nothing)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf answer;
 
@@ -289,7 +289,7 @@ TEST(stacks_that_were_asked_for_come_with_names)
 {
 	static const char *const stacks[] = { "--set", "stacks={process.exec: [kernel, user]}", NULL };
 	static const char *const ask[] = { "events", "-o", "json", "--kind", "process.exec", "--no-follow", NULL };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_agent struct e2e a = { 0 };
 	auto_buf struct buf out = { .max = 1 << 20 };
 

@@ -18,7 +18,7 @@ static void books_add_up(const struct observer *ob, unsigned number, struct ev_c
 TEST(a_flood_of_bulk_loses_no_critical_record)
 {
 	const struct core_options small = { .ring_bytes = { [RING_CRITICAL] = 1 << 20, [RING_BULK] = 1 << 16 } };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_counts bulk, critical;
 
@@ -39,7 +39,7 @@ TEST(a_flood_of_bulk_loses_no_critical_record)
 TEST(a_full_critical_ring_is_counted_and_what_it_holds_is_whole)
 {
 	const struct core_options small = { .ring_bytes = { [RING_CRITICAL] = 1 << 16, [RING_BULK] = 1 << 16 } };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_counts c;
 
@@ -68,7 +68,7 @@ TEST(a_cgroup_that_has_spent_its_budget_is_counted_and_others_are_not_touched)
 		.ring_bytes = { [RING_CRITICAL] = 1 << 20, [RING_BULK] = 1 << 24 },
 		.budget_per_s = { [EV_BULK] = 10000 },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_counts c, before;
 
@@ -104,7 +104,7 @@ TEST(a_sleeping_reader_is_woken_once_and_one_that_is_awake_never)
 	const struct core_options small = { .ring_bytes = { [RING_CRITICAL] = 1 << 20, [RING_BULK] = 1 << 20 } };
 	struct epoll_event bulk = { .events = EPOLLIN | EPOLLET }, critical = bulk;
 	auto_close int epoll = epoll_create1(EPOLL_CLOEXEC);
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	volatile struct reader_state *reader;
 
@@ -139,7 +139,7 @@ TEST(records_that_wrap_around_the_end_of_a_ring_are_whole)
 {
 	enum { LAPS = 60, EACH = 400 };
 	const struct core_options small = { .ring_bytes = { [RING_CRITICAL] = 1 << 16, [RING_BULK] = 1 << 16 } };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_flood *first;
 

@@ -2,7 +2,7 @@
 /*
  * observe - one sensor at work in a sandbox: what its hooks recorded while a test acted.
  *
- *	auto_sandbox struct sandbox sb;
+ *	auto_sandbox struct sandbox sb = { 0 };
  *	auto_observer struct observer ob;
  *	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_file, NULL))
  *		return;

@@ -24,6 +24,7 @@ enum sandbox_want { SANDBOX_PLAIN, SANDBOX_NET };
 /* False, with the test skipped (row "needs-root"), where this may not be done. */
 bool sandbox_open(struct sandbox *sb, enum sandbox_want want);
 void sandbox_close(struct sandbox *sb);
+/* Zeroed where it is declared: a test that leaves before the sandbox is open has nothing to close. */
 #define auto_sandbox __attribute__((cleanup(sandbox_close)))
 
 /* Runs fn in a child inside the cgroup (and netns) and waits; returns its exit status, or -signal. */

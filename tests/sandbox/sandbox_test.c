@@ -121,7 +121,7 @@ TEST(closing_leaves_nothing_behind)
 
 	/* What is opened once and kept (BTF, tracefs) is not what this test asks about. */
 	for (int round = 0; round < 2; round++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 
 		files = open_files();
@@ -167,7 +167,7 @@ static void check_silent(const struct observer *ob)
 
 TEST(outside_the_cgroup_nothing_is_seen)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_sandbox struct sandbox beside = { 0 };
 	auto_observer struct observer ob = { 0 };
 	int programs = 5;
@@ -188,7 +188,7 @@ TEST(outside_the_cgroup_nothing_is_seen)
 
 TEST(below_the_cgroup_all_is_seen)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct sandbox below;
 	int programs = 3;
@@ -207,7 +207,7 @@ TEST(below_the_cgroup_all_is_seen)
 
 TEST(a_network_namespace_is_a_scope)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_sandbox struct sandbox beside = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct sandbox view;
@@ -240,7 +240,7 @@ TEST(a_network_namespace_is_a_scope)
 
 TEST(what_the_agent_does_is_a_canary_and_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_hook_counts fork_hook, exec_hook;
 	int programs = 4;

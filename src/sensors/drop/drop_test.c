@@ -126,7 +126,7 @@ TEST(a_datagram_for_nobody_is_dropped_for_want_of_a_socket)
 		{ "own address v4", "10.211.0.1", "lo", 4 },
 		{ "own address v6", "fd5a::1", "lo", 6 },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct stat st;
 
@@ -166,7 +166,7 @@ TEST(a_datagram_for_nobody_is_dropped_for_want_of_a_socket)
 
 TEST(a_drop_in_another_network_leaves_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_drop *e;
 	size_t n;
@@ -193,7 +193,7 @@ TEST(reasons_and_loopback_can_be_left_out)
 		{ "the reason", "ignore", "NO_SOCKET" },
 		{ "loopback", "loopback", "false" },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_NET))
 		return;
@@ -223,7 +223,7 @@ static bool netns_run(const char *netns, const char *command)
 
 TEST(what_a_firewall_drops_on_its_way_out_is_put_down_to_its_sender)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_drop *e;
 
@@ -284,7 +284,7 @@ static int tagged(const struct sandbox *sb, void *arg)
 
 TEST(a_tagged_packet_is_read_behind_its_tag_and_extension_headers)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_drop *e = NULL, *at;
 
@@ -309,7 +309,7 @@ TEST(a_tagged_packet_is_read_behind_its_tag_and_extension_headers)
 
 TEST(the_agent_s_own_drop_is_a_canary)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_hook_counts c;
 

@@ -189,7 +189,7 @@ static int opens(const struct sandbox *sb, void *arg)
 
 TEST(opens_for_writing_and_last_closes_are_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file_open *e;
 	const struct ev_file_close *c;
@@ -277,7 +277,7 @@ static int open_tmpfile(const struct sandbox *sb, void *arg)
 
 TEST(a_file_without_a_name_is_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file_open *e;
 
@@ -311,7 +311,7 @@ static int map_and_write(const struct sandbox *sb, void *arg)
 
 TEST(a_file_closes_when_its_last_mapping_goes)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!options_only("close", NULL) || !sandbox_open(&sb, SANDBOX_PLAIN) ||
@@ -536,7 +536,7 @@ static void check_made(const struct observer *ob, const struct sandbox *sb)
 
 TEST(changes_are_recorded_and_failed_ones_are_not)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!options_start() || !sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_file, options))
@@ -553,7 +553,7 @@ TEST(changes_are_recorded_and_failed_ones_are_not)
 
 TEST(what_others_do_with_files_leaves_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!options_start() || !sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_file, options))
@@ -599,7 +599,7 @@ static int mounts(const struct sandbox *sb, void *arg)
 
 TEST(mounts_are_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file_umount *u;
 	const struct ev_file_mount *m;
@@ -674,7 +674,7 @@ static int in_own_root(const struct sandbox *sb, void *arg)
 
 TEST(a_process_with_a_root_of_its_own_sees_its_own_paths)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file_rename *e;
 	const struct ev_file *f;
@@ -730,7 +730,7 @@ static int on_overlay(const struct sandbox *sb, void *arg)
 
 TEST(an_overlay_is_recorded_once_and_as_the_process_sees_it)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file_rename *e;
 	const struct ev_file_open *o;
@@ -787,7 +787,7 @@ static int deep(const struct sandbox *sb, void *arg)
 
 TEST(a_path_that_is_too_deep_keeps_its_end_and_says_so)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file *f;
 
@@ -865,7 +865,7 @@ TEST(sensitive_files_are_reported_when_read)
 		{ "/prefix1", 1, FILE_MATCH_PATH },
 		{ "/plain", 0, 0 },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	char list[512];
 
@@ -917,7 +917,7 @@ TEST(the_longest_pattern_decides)
 		{ "/a/x", 0 },        { "/a/b/x", 1 }, { "/a/b/c/x", 0 }, { "/ab", 1 }, { "/users/al/cache/x", 0 },
 		{ "/users/al/x", 1 }, { "/a/w/x", 0 },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_counts counts;
 	char list[512];
@@ -955,7 +955,7 @@ static int write_comm(const struct sandbox *sb, void *arg)
 
 TEST(views_of_the_kernel_are_left_out_unless_included)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!options_only("open", NULL) || !sandbox_open(&sb, SANDBOX_PLAIN))
 		return;
@@ -1012,7 +1012,7 @@ TEST(patterns_that_cannot_be_kept_are_refused)
 TEST(no_program_sits_at_system_calls_where_that_is_not_wanted)
 {
 	const struct core_options core = { .ring_bytes = { 1 << 16, 1 << 16, 1 << 16 }, .no_syscall_hooks = true };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct bpf_program *p;
 
@@ -1088,7 +1088,7 @@ static int through_io_uring(const struct sandbox *sb, void *arg)
 
 TEST(what_io_uring_does_is_recorded_where_the_hooks_allow)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_file_open *e;
 	bool truth;
@@ -1117,7 +1117,7 @@ TEST(what_io_uring_does_is_recorded_where_the_hooks_allow)
 
 TEST(every_hook_of_files_can_be_made_to_fire)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!options_start() || !sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_file, options))

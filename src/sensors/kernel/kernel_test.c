@@ -64,7 +64,7 @@ static int use_bpf(const struct sandbox *sb, void *arg)
 
 static void check_bpf(unsigned variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_bpf_prog *prog, *again;
 	const struct ev_bpf_map *map;
@@ -121,7 +121,7 @@ TEST(bpf_objects_of_others_are_recorded)
 
 TEST(what_others_do_to_the_kernel_leaves_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_kernel, NULL))
@@ -213,7 +213,7 @@ static int use_ring(const struct sandbox *sb, void *arg)
 
 static void check_ring(__u32 flags)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const int traits = flags & IORING_SETUP_SQPOLL ? IORING_SQPOLL : 0;
 	const struct ev_ioring_create *ring;
@@ -292,7 +292,7 @@ TEST(io_uring_operations_are_chosen_by_name_or_number)
 	};
 
 	for_each_row (r, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		struct kernel_options options = { { (char **)(uintptr_t)r->items, r->n } };
 		__u32 flags = 0;
@@ -328,7 +328,7 @@ static int write_sysctl(const struct sandbox *sb, void *arg)
 
 TEST(sysctl_writes_are_recorded_with_both_values)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_sysctl_write *e;
 
@@ -360,7 +360,7 @@ static int load_and_remove_dummy(const struct sandbox *sb, void *arg)
 
 static void check_modules(unsigned read_variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_module *load, *gone;
 	const struct ev_kernel_read *read;
@@ -408,7 +408,7 @@ TEST(requests_for_modules_are_recorded)
 	if (access("/proc/modules", F_OK))
 		skip("no-modules");
 	for (unsigned variant = 0; variant < 2; variant++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_module_request *e;
 
@@ -437,7 +437,7 @@ TEST(a_try_to_load_another_kernel_is_recorded)
 	if (!getenv("GUEST_LABEL"))
 		skip("only-in-guest");
 	for (unsigned variant = 0; variant < 3; variant++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_kernel_read *e;
 
@@ -459,7 +459,7 @@ TEST(a_try_to_load_another_kernel_is_recorded)
 TEST(every_kernel_hook_that_can_be_is_exercised)
 {
 	static const char *const cannot[] = { "module-load", "module-free", "module-request", "read", "sysctl" };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct stat before, after;
 

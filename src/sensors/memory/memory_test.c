@@ -123,7 +123,7 @@ struct protect_row {
 
 static void check_protect(const struct protect_row *r, unsigned variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_mem_exec *e;
 
@@ -234,7 +234,7 @@ struct map_row {
 
 static void check_map(const struct map_row *r, unsigned variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_mem_exec *e;
 
@@ -277,7 +277,7 @@ TEST(map_says_what_code_comes_from_no_plain_file)
 /* The variants differ in what they call it: private memory of the device, or plain anonymous memory. */
 TEST(code_in_private_memory_of_dev_zero_is_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_memory, NULL))
@@ -320,7 +320,7 @@ TEST(plain_code_of_files_and_plain_data_are_not_recorded)
 	static const char *const hooks[] = { "protect", "map" };
 
 	for (unsigned i = 0; i < 2 * 3; i++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 
 		if (!sandbox_open(&sb, SANDBOX_PLAIN))
@@ -337,7 +337,7 @@ TEST(plain_code_of_files_and_plain_data_are_not_recorded)
 
 TEST(memory_of_others_leaves_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_memory, NULL))
@@ -369,7 +369,7 @@ static int jit(const struct sandbox *sb, void *arg)
 
 TEST(each_page_of_a_jit_is_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_memory, NULL))
@@ -387,7 +387,7 @@ struct memory_options {
 
 TEST(an_ignored_program_is_counted_and_not_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	char self[256] = { 0 };
 	char *items[] = { self };
@@ -416,7 +416,7 @@ static int make_memfds(const struct sandbox *sb, void *arg)
 
 static void check_memfd(unsigned variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_mem_fd *e;
 
@@ -467,7 +467,7 @@ static int grow(const struct sandbox *sb, void *arg)
 
 static void check_growth(unsigned variant)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct memory_options options = { .growth = 16 << 20 };
 	const struct ev_mem_growth *e;
@@ -501,7 +501,7 @@ TEST(growth_is_recorded_in_steps)
 
 TEST(every_memory_hook_can_be_exercised)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct memory_options options = { .growth = 1ULL << 40 };
 

@@ -339,7 +339,7 @@ TEST(a_tcp_connection_is_recorded_from_both_its_ends)
 		{ "v4 from a v6 socket", "10.211.0.1", "::ffff:10.211.0.1", "10.211.0.1", "10.211.0.1", 4, NULL },
 	};
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	require(told != NULL);
 	if (!sandbox_open(&sb, SANDBOX_NET))
@@ -375,7 +375,7 @@ static int refused(const struct sandbox *sb, void *arg)
 TEST(a_refused_connect_says_so)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_connect *c;
 	const struct ev_net_reset *reset;
@@ -418,7 +418,7 @@ TEST(a_connect_without_a_route_is_recorded_though_no_packet_left)
 		char *to;
 		int family;
 	} rows[] = { { "v4", v4, 4 }, { "v6", v6, 6 } };
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_NET))
 		return;
@@ -468,7 +468,7 @@ static int timed_out(const struct sandbox *sb, void *arg)
 
 TEST(a_connect_that_gets_no_answer_is_sent_again_and_times_out)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_connect *c;
 	const struct ev_net_retransmit *again;
@@ -505,7 +505,7 @@ static int gives_up(const struct sandbox *sb, void *arg)
 
 TEST(a_connect_that_its_process_gave_up_has_no_errno)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_connect *c;
 
@@ -561,7 +561,7 @@ static int across(const struct sandbox *sb, void *arg)
 TEST(a_segment_that_is_not_acknowledged_is_recorded_when_sent_again)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_connect *c;
 	const struct ev_net_retransmit *again;
@@ -603,7 +603,7 @@ static int reset_hard(const struct sandbox *sb, void *arg)
 TEST(a_reset_is_recorded_where_it_is_sent_and_where_it_arrives)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_reset *sent = NULL, *got = NULL, *e;
 	const struct ev_net_close *end;
@@ -660,7 +660,7 @@ static int prefork(const struct sandbox *sb, void *arg)
 TEST(a_connection_belongs_to_the_worker_that_accepted_it)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_accept *a;
 	const struct ev_net_close *end;
@@ -706,7 +706,7 @@ static int inherited(const struct sandbox *sb, void *arg)
 TEST(a_socket_that_a_child_inherited_ends_once_when_the_last_lets_go)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_close *end;
 
@@ -751,7 +751,7 @@ static int older(const struct sandbox *sb, void *arg)
 TEST(of_a_connection_older_than_the_sensor_the_end_and_the_process_are_told)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_close *end;
 	int status;
@@ -854,7 +854,7 @@ TEST(a_udp_flow_is_recorded_once_each_way_at_each_end)
 		{ "v4 from a v6 socket", "10.211.0.1", "::ffff:10.211.0.1", "10.211.0.1", 4, true, NULL },
 	};
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	require(told != NULL);
 	if (!sandbox_open(&sb, SANDBOX_NET))
@@ -908,7 +908,7 @@ static int talk_in_peer(const struct sandbox *sb, void *arg)
 TEST(what_others_say_leaves_no_record)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_NET) || !observe_net(&ob, &sb, "unix_sockets", "true"))
@@ -954,7 +954,7 @@ static int accepts_seen_from_within(const struct sandbox *sb, void *told)
 TEST(from_within_a_cgroup_namespace_a_cgroup_is_a_scope)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (sandbox_open(&sb, SANDBOX_NET))
 		check_int(sandbox_run(&sb, accepts_seen_from_within, told), 2);
@@ -963,7 +963,7 @@ TEST(from_within_a_cgroup_namespace_a_cgroup_is_a_scope)
 TEST(a_network_namespace_is_a_scope)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_NET))
@@ -995,7 +995,7 @@ TEST(options_leave_out_what_is_not_wanted)
 		{ "loopback", "loopback", EV_NET_ACCEPT, EV_NET_CONNECT },
 	};
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_NET))
 		return;
@@ -1052,7 +1052,7 @@ TEST(unix_sockets_are_recorded_by_name_where_asked_for)
 		{ "path", "/s" },
 		{ "abstract", "@shrike-test-abstract" },
 	};
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer silent = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_net(&silent, &sb, NULL, NULL))
@@ -1087,7 +1087,7 @@ TEST(unix_sockets_are_recorded_by_name_where_asked_for)
 
 TEST(what_the_agent_does_to_itself_is_a_canary_and_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_net(&ob, &sb, "unix_sockets", "true"))
@@ -1187,7 +1187,7 @@ TEST(kernels_that_refuse_trampolines_tell_the_same)
 static void accept_by_state(void)
 {
 	auto_told struct told *told = told_new();
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_net_accept *a;
 

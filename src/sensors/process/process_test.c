@@ -132,7 +132,7 @@ static int exec_sh(const struct sandbox *sb, void *arg)
 
 TEST(exec_and_exit_are_recorded)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_exec *exec;
 	const struct ev_exit *exit;
@@ -180,7 +180,7 @@ TEST(exec_and_exit_are_recorded)
 
 TEST(what_others_do_leaves_no_record)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_process, only(NULL, NULL)))
@@ -227,7 +227,7 @@ TEST(arguments_are_kept_up_to_the_bound_and_counted_beyond)
 	memset(x61, 'x', 61);
 	memset(x62, 'x', 62);
 	for_each_row (row, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_exec *e;
 
@@ -263,7 +263,7 @@ static int exec_script(const struct sandbox *sb, void *arg)
 
 TEST(a_script_names_itself_and_its_interpreter)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_exec *e;
 
@@ -322,7 +322,7 @@ TEST(a_file_without_a_name_is_told)
 	};
 
 	for_each_row (row, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_exec *e;
 
@@ -369,7 +369,7 @@ TEST(an_exec_that_gains_rights_is_told)
 	};
 
 	for_each_row (row, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		char path[PATH_MAX];
 		const struct ev_exec *e;
@@ -400,7 +400,7 @@ TEST(old_credentials_are_known_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		char path[PATH_MAX];
 		const struct ev_exec *e;
@@ -451,7 +451,7 @@ TEST(an_exec_by_a_thread_keeps_the_identity_of_its_process)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_exec *e;
 		const struct ev_exit *x;
@@ -574,7 +574,7 @@ TEST(an_exit_says_what_wait_will)
 	};
 
 	for_each_row (row, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_exit *e;
 
@@ -614,7 +614,7 @@ static int use_memory(const struct sandbox *sb, void *arg)
 
 TEST(the_most_memory_is_in_bytes_and_remembers_what_was_freed)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_exit *e;
 
@@ -659,7 +659,7 @@ TEST(fork_is_recorded_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_namespace *n;
 		const struct ev_exit *x;
@@ -717,7 +717,7 @@ TEST(threads_are_no_processes_and_recorded_only_when_asked_for)
 	} rows[] = { { "off", "false", 0 }, { "on", "true", 1 } };
 
 	for_each_row (row, rows) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 
 		if (!sandbox_open(&sb, SANDBOX_PLAIN) ||
@@ -784,7 +784,7 @@ TEST(a_process_whose_threads_end_together_ends_once)
 	unsigned tried = 0;
 
 	for (unsigned variant = 0; variant < 2; variant++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 
 		if (!sandbox_open(&sb, SANDBOX_PLAIN))
@@ -834,7 +834,7 @@ static int by_identity(const void *a, const void *b)
 
 TEST(of_a_burst_of_processes_none_is_missing)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const int n = burst_size();
 	size_t pairs = 0;
@@ -924,7 +924,7 @@ TEST(changes_of_credentials_are_recorded_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		size_t records = 0;
 
@@ -979,7 +979,7 @@ TEST(namespaces_are_recorded_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_namespace *e;
 
@@ -1023,7 +1023,7 @@ TEST(sessions_are_recorded_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_session *e;
 
@@ -1090,7 +1090,7 @@ TEST(tracing_is_recorded_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_access *e;
 		const struct ev_exit *x;
@@ -1145,7 +1145,7 @@ TEST(memory_access_is_recorded_by_each_variant)
 	unsigned tried = 0;
 
 	for (unsigned v = 0; v < VARIANTS; v++) {
-		auto_sandbox struct sandbox sb;
+		auto_sandbox struct sandbox sb = { 0 };
 		auto_observer struct observer ob = { 0 };
 		const struct ev_access *e;
 
@@ -1194,7 +1194,7 @@ TEST(signals_to_others_are_recorded_when_listed)
 		int signal, code;
 	} want[] = { { SIGCONT, SI_QUEUE }, { SIGHUP, SI_MESGQ }, { SIGKILL, SI_USER } };
 	int (*act)(void) = send_signals;
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	struct ev_counts c;
 
@@ -1259,7 +1259,7 @@ static int exec_refused(const struct sandbox *sb, void *arg)
 
 TEST(a_refused_exec_is_recorded_where_the_kernel_lets_us)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_exec_failed *e;
 
@@ -1283,7 +1283,7 @@ TEST(a_refused_exec_is_recorded_where_the_kernel_lets_us)
 
 TEST(each_hook_can_be_told_from_a_deaf_one)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 
 	if (!sandbox_open(&sb, SANDBOX_PLAIN) || !observe_open(&ob, &sb, &sensor_process, only("threads", "true")))
@@ -1324,7 +1324,7 @@ static int exercise_without_programs(const struct sandbox *sb, void *arg)
 
 TEST(exec_is_exercised_on_a_host_without_programs)
 {
-	auto_sandbox struct sandbox sb;
+	auto_sandbox struct sandbox sb = { 0 };
 	auto_observer struct observer ob = { 0 };
 	const struct ev_exec *e;
 
