@@ -91,61 +91,49 @@ static void openapi(struct http_request *req)
 
 static const char *const prometheus[] = { "text/plain", NULL };
 
-const struct route
-	api_routes[] = {
-		{ .method = "GET",
-		  .path = "/health",
-		  .role = ROLE_NONE,
-		  .handle = health,
-		  .out_schema = OBJECT(TEXT_MEMBER("status", "ok") "," TEXT_MEMBER("version", "of the agent")),
-		  .doc = "Is the agent's process alive? It is when this answers." },
-		{ .method = "GET",
-		  .path = "/readyz",
-		  .role = ROLE_NONE,
-		  .handle = readyz,
-		  .out_schema =
-			  OBJECT(TEXT_MEMBER("status", "ready, or not ready") "," TEXT_MEMBER("why", "it is not")),
-		  .doc = "Is the agent at its work? 503 when no sensor runs." },
-		{ .method = "GET",
-		  .path = "/metrics",
-		  .role = ROLE_VIEWER,
-		  .handle = metrics,
-		  .types = prometheus,
-		  .doc = "All counters, as Prometheus reads them." },
-		{ .method = "GET",
-		  .path = "/api/v1/whoami",
-		  .role = ROLE_VIEWER,
-		  .handle = whoami,
-		  .out_schema =
-			  OBJECT(
-				  TEXT_MEMBER("name", "of the consumer") "," TEXT_MEMBER(
-					  "role", "viewer, operator or "
-						  "admin") "," LIST_MEMBER("allow",
-									   "globs of event types it may read; none: "
-									   "all") "," LIST_MEMBER("deny",
-												  "globs of event "
-												  "types it may not "
-												  "read") "," NUMBER_MEMBER("events_per_s",
-															    "0: no bound") "," NUMBER_MEMBER("requests_"
-																			     "per_s",
-																			     "0: no "
-																			     "bound") "," NUMBER_MEMBER("streams",
-																							"at a time") "," NUMBER_MEMBER("streams_open",
-																										       "now")),
-		  .doc = "Who the server takes you for, and what you may." },
-		{ .method = "GET",
-		  .path = "/api/v1/openapi.json",
-		  .role = ROLE_NONE,
-		  .handle = openapi,
-		  .out_schema = "{\"type\":\"object\"}",
-		  .doc = "This description, made from the tables that serve." },
-		{ .method = "GET",
-		  .path = "/openapi.json",
-		  .role = ROLE_NONE,
-		  .handle = openapi,
-		  .out_schema = "{\"type\":\"object\"}",
-		  .doc = "The same description." },
-	};
+#define CONSUMER_NAME    TEXT_MEMBER("name", "of the consumer") "," TEXT_MEMBER("role", "viewer, operator or admin")
+#define CONSUMER_TYPES   LIST_MEMBER("allow", "event types it may read") "," LIST_MEMBER("deny", "those it may not")
+#define CONSUMER_RATES   NUMBER_MEMBER("events_per_s", "0: no bound") "," NUMBER_MEMBER("requests_per_s", "0: no bound")
+#define CONSUMER_STREAMS NUMBER_MEMBER("streams", "at a time") "," NUMBER_MEMBER("streams_open", "now")
+
+const struct route api_routes[] = {
+	{ .method = "GET",
+	  .path = "/health",
+	  .role = ROLE_NONE,
+	  .handle = health,
+	  .out_schema = OBJECT(TEXT_MEMBER("status", "ok") "," TEXT_MEMBER("version", "of the agent")),
+	  .doc = "Is the agent's process alive? It is when this answers." },
+	{ .method = "GET",
+	  .path = "/readyz",
+	  .role = ROLE_NONE,
+	  .handle = readyz,
+	  .out_schema = OBJECT(TEXT_MEMBER("status", "ready, or not ready") "," TEXT_MEMBER("why", "it is not")),
+	  .doc = "Is the agent at its work? 503 when no sensor runs." },
+	{ .method = "GET",
+	  .path = "/metrics",
+	  .role = ROLE_VIEWER,
+	  .handle = metrics,
+	  .types = prometheus,
+	  .doc = "All counters, as Prometheus reads them." },
+	{ .method = "GET",
+	  .path = "/api/v1/whoami",
+	  .role = ROLE_VIEWER,
+	  .handle = whoami,
+	  .out_schema = OBJECT(CONSUMER_NAME "," CONSUMER_TYPES "," CONSUMER_RATES "," CONSUMER_STREAMS),
+	  .doc = "Who the server takes you for, and what you may." },
+	{ .method = "GET",
+	  .path = "/api/v1/openapi.json",
+	  .role = ROLE_NONE,
+	  .handle = openapi,
+	  .out_schema = "{\"type\":\"object\"}",
+	  .doc = "This description, made from the tables that serve." },
+	{ .method = "GET",
+	  .path = "/openapi.json",
+	  .role = ROLE_NONE,
+	  .handle = openapi,
+	  .out_schema = "{\"type\":\"object\"}",
+	  .doc = "The same description." },
+};
 const size_t api_n_routes = countof(api_routes);
 
 struct route_table api_own_routes(void)
