@@ -39,7 +39,7 @@ struct script_runtime {
 	size_t (*size)(const void *code);
 };
 
-extern const struct script_runtime *const script_runtimes[]; /* ends with NULL */
+extern const struct script_runtime *const script_runtime_table[]; /* ends with NULL */
 
 enum { SCRIPT_ERROR_MAX = 256 };
 /* Fills a diag by hand: line and column from 1, 0 where they are not known. Returns -EINVAL, with a trail. */

@@ -75,9 +75,9 @@ static int runtime_of(enum script_kind kind, const struct script_runtime **ret_r
 {
 	static const char *const names[] = { [SCRIPT_LUA] = "Lua", [SCRIPT_WASM] = "Wasm" };
 
-	for (size_t i = 0; script_runtimes[i]; i++)
-		if (script_runtimes[i]->kind == kind) {
-			*ret_runtime = script_runtimes[i];
+	for (size_t i = 0; script_runtime_table[i]; i++)
+		if (script_runtime_table[i]->kind == kind) {
+			*ret_runtime = script_runtime_table[i];
 			return 0;
 		}
 	return err_new(-ENOTSUP, "this program was built without scripts in %s", names[kind]);
