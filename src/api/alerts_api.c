@@ -456,16 +456,6 @@ static const struct route_param id_params[] = {
 
 #define ALERT_SCHEMA "{\"type\":\"object\",\"description\":\"the alert as ECS JSON: docs/alerts.md tells its members\"}"
 
-#define GRPC(path_, role_, fn, in_, out_, sentence)                                                                    \
-	{ .method = "POST",                                                                                            \
-	  .path = (path_),                                                                                             \
-	  .role = (role_),                                                                                             \
-	  .body_max = GRPC_BODY_MAX,                                                                                   \
-	  .handle = (fn),                                                                                              \
-	  .in = (in_),                                                                                                 \
-	  .out = (out_),                                                                                               \
-	  .doc = (sentence) }
-
 static const struct route routes[] = {
 	{ .method = "GET",
 	  .path = "/api/v1/alerts",
@@ -513,17 +503,18 @@ static const struct route routes[] = {
 	  .in = &alert_comment_message,
 	  .out_schema = ALERT_SCHEMA,
 	  .doc = "says that nothing more is to be done; answers with the alert as it is then" },
-	GRPC("/shrike.v1.Alerts/StreamAlerts", ROLE_VIEWER, alerts_grpc_stream, &alerts_stream_request_message,
-	     &alert_message_message, "gRPC: alerts as they come and as they change"),
-	GRPC("/shrike.v1.Alerts/ListAlerts", ROLE_VIEWER, grpc_list, &alerts_list_request_message,
-	     &alerts_answer_message, "gRPC: alerts that were kept, the newest first, in pages"),
-	GRPC("/shrike.v1.Alerts/GetAlert", ROLE_VIEWER, grpc_get, &alert_get_request_message, &alert_message_message,
-	     "gRPC: one alert"),
-	GRPC("/shrike.v1.Alerts/AckAlert", ROLE_OPERATOR, grpc_ack, &alert_ack_request_message, &alert_message_message,
-	     "gRPC: says that somebody looks at it"),
-	GRPC("/shrike.v1.Alerts/CloseAlert", ROLE_OPERATOR, grpc_close, &alert_close_request_message,
-	     &alert_message_message, "gRPC: says that nothing more is to be done"),
-	GRPC("/shrike.v1.Alerts/", ROLE_VIEWER, grpc_unknown, NULL, NULL, "gRPC: says that there is no such method"),
+	GRPC_ROUTE("/shrike.v1.Alerts/StreamAlerts", ROLE_VIEWER, alerts_grpc_stream, &alerts_stream_request_message,
+		   &alert_message_message, "gRPC: alerts as they come and as they change"),
+	GRPC_ROUTE("/shrike.v1.Alerts/ListAlerts", ROLE_VIEWER, grpc_list, &alerts_list_request_message,
+		   &alerts_answer_message, "gRPC: alerts that were kept, the newest first, in pages"),
+	GRPC_ROUTE("/shrike.v1.Alerts/GetAlert", ROLE_VIEWER, grpc_get, &alert_get_request_message,
+		   &alert_message_message, "gRPC: one alert"),
+	GRPC_ROUTE("/shrike.v1.Alerts/AckAlert", ROLE_OPERATOR, grpc_ack, &alert_ack_request_message,
+		   &alert_message_message, "gRPC: says that somebody looks at it"),
+	GRPC_ROUTE("/shrike.v1.Alerts/CloseAlert", ROLE_OPERATOR, grpc_close, &alert_close_request_message,
+		   &alert_message_message, "gRPC: says that nothing more is to be done"),
+	GRPC_ROUTE("/shrike.v1.Alerts/", ROLE_VIEWER, grpc_unknown, NULL, NULL,
+		   "gRPC: says that there is no such method"),
 };
 
 struct route_table alerts_api_routes(struct alerts_api *x)

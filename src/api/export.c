@@ -508,15 +508,6 @@ int export_metrics(struct export *x, struct arena *arena, struct ring_metrics *r
 
 /* ---- routes --------------------------------------------------------------------------------------------- */
 
-#define GRPC(path_, role_, fn, in_, out_, sentence)                                                                    \
-	{ .method = "POST",                                                                                            \
-	  .path = (path_),                                                                                             \
-	  .role = (role_),                                                                                             \
-	  .body_max = GRPC_BODY_MAX,                                                                                   \
-	  .handle = (fn),                                                                                              \
-	  .in = (in_),                                                                                                 \
-	  .out = (out_),                                                                                               \
-	  .doc = (sentence) }
 #define REFLECTION(path_)                                                                                              \
 	{ .method = "POST",                                                                                            \
 	  .path = (path_),                                                                                             \
@@ -537,19 +528,20 @@ static const struct route_param stream_params[] = {
 };
 
 static const struct route routes[] = {
-	GRPC("/shrike.v1.EbpfExport/StreamRawEvents", ROLE_VIEWER, export_grpc_stream, &stream_request_message, NULL,
-	     "gRPC: events as they happen"),
-	GRPC("/shrike.v1.EbpfExport/StreamRawEventBatches", ROLE_VIEWER, export_grpc_batches, &stream_request_message,
-	     NULL, "gRPC: events as they happen, many in a message"),
-	GRPC("/shrike.v1.EbpfExport/QueryRawEvents", ROLE_VIEWER, export_grpc_query, &query_request_message, NULL,
-	     "gRPC: events that were kept"),
-	GRPC("/shrike.v1.EbpfExport/GetRingMetrics", ROLE_VIEWER, export_grpc_metrics, &ring_metrics_request_message,
-	     &ring_metrics_message, "gRPC: the books of the ring"),
-	GRPC("/shrike.v1.EbpfExport/", ROLE_VIEWER, export_grpc_unknown, NULL, NULL,
-	     "gRPC: says that there is no such method"),
-	GRPC("/grpc.health.v1.Health/Check", ROLE_NONE, export_health_check, NULL, NULL, "gRPC: is the service there?"),
-	GRPC("/grpc.health.v1.Health/Watch", ROLE_NONE, export_health_watch, NULL, NULL,
-	     "gRPC: the same, and whenever it changes"),
+	GRPC_ROUTE("/shrike.v1.EbpfExport/StreamRawEvents", ROLE_VIEWER, export_grpc_stream, &stream_request_message,
+		   NULL, "gRPC: events as they happen"),
+	GRPC_ROUTE("/shrike.v1.EbpfExport/StreamRawEventBatches", ROLE_VIEWER, export_grpc_batches,
+		   &stream_request_message, NULL, "gRPC: events as they happen, many in a message"),
+	GRPC_ROUTE("/shrike.v1.EbpfExport/QueryRawEvents", ROLE_VIEWER, export_grpc_query, &query_request_message, NULL,
+		   "gRPC: events that were kept"),
+	GRPC_ROUTE("/shrike.v1.EbpfExport/GetRingMetrics", ROLE_VIEWER, export_grpc_metrics,
+		   &ring_metrics_request_message, &ring_metrics_message, "gRPC: the books of the ring"),
+	GRPC_ROUTE("/shrike.v1.EbpfExport/", ROLE_VIEWER, export_grpc_unknown, NULL, NULL,
+		   "gRPC: says that there is no such method"),
+	GRPC_ROUTE("/grpc.health.v1.Health/Check", ROLE_NONE, export_health_check, NULL, NULL,
+		   "gRPC: is the service there?"),
+	GRPC_ROUTE("/grpc.health.v1.Health/Watch", ROLE_NONE, export_health_watch, NULL, NULL,
+		   "gRPC: the same, and whenever it changes"),
 	REFLECTION("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
 	REFLECTION("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 	{ .method = "GET",

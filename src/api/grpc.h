@@ -81,3 +81,14 @@ struct grpc_parser {
 };
 void grpc_parser_add(struct grpc_parser *p, const void *bytes, size_t n);
 int grpc_parser_next(struct grpc_parser *p, struct str *ret_message);
+
+/* A row of a table of routes: a method, what it takes and what it answers with (NULL: described elsewhere). */
+#define GRPC_ROUTE(path_, role_, fn, in_, out_, sentence)                                                              \
+	{ .method = "POST",                                                                                            \
+	  .path = (path_),                                                                                             \
+	  .role = (role_),                                                                                             \
+	  .body_max = GRPC_BODY_MAX,                                                                                   \
+	  .handle = (fn),                                                                                              \
+	  .in = (in_),                                                                                                 \
+	  .out = (out_),                                                                                               \
+	  .doc = (sentence) }
