@@ -4,17 +4,12 @@
 #include <stdlib.h>
 #include "base/clock.h"
 #include "base/err.h"
+#include "bench/hot.h"
 #include "event/event.h"
 #include "event/json_event.h"
-#include "sensors/process/process.event.h"
 #include "sensors/sensor.h"
 
 enum { ROUNDS = 10, TIMES = 20000, LENS_FIELDS = 12 };
-
-static struct {
-	struct ev_exec exec;
-	char text[256];
-} rec;
 
 static struct event event;
 static struct buf line, back;
@@ -22,15 +17,6 @@ static struct json_event json;
 static struct event_scratch scratch;
 static field_id ids[4], lens_ids[LENS_FIELDS];
 static __u64 sink;
-
-static void put(struct ev_str *s, const char *p, size_t n)
-{
-	static size_t at;
-
-	memcpy(rec.text + at, p, n);
-	*s = (struct ev_str) { (__u16)((size_t)(rec.text - (char *)&rec) + at), (__u16)n };
-	at += n + 1;
-}
 
 static void lens_each(const void *subject, void (*fn)(void *ctx, field_id id, const struct value *v), void *ctx)
 {
@@ -81,7 +67,7 @@ static void do_get(void)
 
 static void do_check(void)
 {
-	sink += event_check(&rec, rec.exec.head.len) != NULL;
+	sink += event_check(event.rec, event.rec->len) != NULL;
 }
 
 static double ns_each(void (*fn)(void))
@@ -113,25 +99,7 @@ int main(void)
 
 	if (sensor_kinds_register() < 0)
 		return 1;
-	rec.exec.head = (struct ev_head) {
-		.time_ns = 123456789012345,
-		.id = EV_EXEC,
-		.len = sizeof(rec),
-		.cgroup_id = 4711,
-		.start_ns = 123456780000000,
-		.pid = 4242,
-		.tid = 4242,
-		.uid = 1000,
-		.gid = 1000,
-		.netns = 4026531840,
-		.ns_pid = 4242,
-		.comm = "cc",
-	};
-	put(&rec.exec.exe, "/usr/bin/x86_64-linux-gnu-gcc-12", 32);
-	put(&rec.exec.filename, "/usr/bin/cc", 11);
-	put(&rec.exec.cwd, "/home/someone/code/shrike", 25);
-	put(&rec.exec.args, "/usr/bin/cc\0-O2\0-g\0-Wall\0-c\0src/event/event.c\0-o\0event.o", 57);
-	event = (struct event) { .rec = &rec.exec.head, .kind = event_check(&rec, sizeof(rec)) };
+	event = hot_exec();
 	if (!event.kind)
 		return 1;
 	for (int i = 0; i < 4; i++)

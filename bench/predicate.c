@@ -10,19 +10,14 @@
 #include <string.h>
 #include <time.h>
 #include "base/err.h"
+#include "bench/hot.h"
 #include "event/json_event.h"
 #include "predicate/set.h"
 #include "rule/rule.h"
-#include "sensors/process/process.event.h"
 #include "sensors/sensor.h"
 #include "tests/oracles/oracles.h"
 
 enum { ROUNDS = 5, TIMES = 200000, EVENTS = 1500, RULES_MAX = 512, CONDITIONS_MAX = 2048 };
-
-static struct {
-	struct ev_exec exec;
-	char text[512];
-} rec;
 
 static struct json_event json[EVENTS];
 static size_t n_json;
@@ -42,35 +37,6 @@ static __u64 now_ns(void)
 static void report(const char *name, double value, const char *unit)
 {
 	printf("{\"name\":\"predicate.%s\",\"value\":%.4g,\"unit\":\"%s\"}\n", name, value, unit);
-}
-
-static void put(struct ev_str *s, const char *p, size_t n)
-{
-	static size_t at;
-
-	memcpy(rec.text + at, p, n);
-	*s = (struct ev_str) { (__u16)((size_t)(rec.text - (char *)&rec) + at), (__u16)n };
-	at += n + 1;
-}
-
-static struct event record(void)
-{
-	rec.exec.head = (struct ev_head) {
-		.time_ns = 123456789012345,
-		.id = EV_EXEC,
-		.len = sizeof(rec),
-		.start_ns = 123456780000000,
-		.pid = 4242,
-		.tid = 4242,
-		.uid = 1000,
-		.gid = 1000,
-		.comm = "cc",
-	};
-	put(&rec.exec.exe, "/usr/bin/x86_64-linux-gnu-gcc-12", 32);
-	put(&rec.exec.filename, "/usr/bin/cc", 11);
-	put(&rec.exec.cwd, "/home/someone/code/shrike", 25);
-	put(&rec.exec.args, "/usr/bin/cc\0-O2\0-g\0-Wall\0-c\0src/event/event.c\0-o\0event.o", 57);
-	return (struct event) { .rec = &rec.exec.head, .kind = event_check(&rec, sizeof(rec)) };
 }
 
 /* ---- one condition ------------------------------------------------------------------------------------ */
@@ -259,7 +225,7 @@ int main(int argc, char **argv)
 
 	if (sensor_kinds_register() < 0)
 		return 1;
-	typed = record();
+	typed = hot_exec();
 	if (!typed.kind)
 		return 1;
 	if (all)

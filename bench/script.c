@@ -9,21 +9,17 @@
 #include <string.h>
 #include <time.h>
 #include "base/err.h"
+#include "bench/hot.h"
 #include "base/log.h"
 #include "predicate/lua/hostile.h"
 #include "predicate/predicate.h"
 #include "predicate/script.h"
 #include "predicate/wasm/hostile.h"
 #include "rule/rule.h"
-#include "sensors/process/process.event.h"
 #include "sensors/sensor.h"
 
 enum { ROUNDS = 7, TIMES = 200000, STOPS = 5 };
 
-static struct {
-	struct ev_exec exec;
-	char text[512];
-} rec;
 static __u64 sink;
 
 /* CPU time: on a machine that others use, the wall tells of them. */
@@ -33,33 +29,6 @@ static double now_ns(void)
 
 	(void)clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
 	return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void put(struct ev_str *s, const char *p, size_t n)
-{
-	static size_t at;
-
-	memcpy(rec.text + at, p, n);
-	*s = (struct ev_str) { (__u16)((size_t)(rec.text - (char *)&rec) + at), (__u16)n };
-	at += n + 1;
-}
-
-static struct event record(void)
-{
-	rec.exec.head = (struct ev_head) {
-		.time_ns = 123456789012345,
-		.id = EV_EXEC,
-		.len = sizeof(rec),
-		.start_ns = 123456780000000,
-		.pid = 4242,
-		.tid = 4242,
-		.uid = 1000,
-		.gid = 1000,
-		.comm = "cc",
-	};
-	put(&rec.exec.exe, "/usr/bin/x86_64-linux-gnu-gcc-12", 32);
-	put(&rec.exec.args, "/usr/bin/cc\0-O2\0-g\0-Wall\0-c\0src/event/event.c\0-o\0event.o", 57);
-	return (struct event) { .rec = &rec.exec.head, .kind = event_check(&rec, sizeof(rec)) };
 }
 
 static void die(void)
@@ -310,7 +279,7 @@ int main(void)
 
 	if (sensor_kinds_register() < 0)
 		return 1;
-	ev = record();
+	ev = hot_exec();
 	if (!ev.kind)
 		return 1;
 	one_condition(&ev);
