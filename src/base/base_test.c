@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
 #include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -129,4 +132,52 @@ TEST(what_is_owned_is_closed_and_what_is_taken_is_not)
 		check_int(local, -1);
 	}
 	check(kept == fd && fcntl(fd, F_GETFD) >= 0);
+}
+
+/* ---- the runner of tests -------------------------------------------------------------------------------- */
+
+/* Fails as often as the environment says: for the test below, which runs this program once more. */
+TEST(bad_luck)
+{
+	static int left = -1;
+	const char *times = getenv("SHRIKE_BAD_LUCK");
+
+	if (left < 0)
+		left = times ? atoi(times) : 0;
+	check(left-- <= 0);
+}
+
+TEST(who_has_bad_luck_once_is_tried_again_and_who_has_it_twice_has_failed)
+{
+	static const struct {
+		const char *name, *luck, *options, *says;
+		int code;
+	} rows[] = {
+		{ "good luck", "0", "-a base/", "ok   base/base.bad_luck\n1 passed, 0 failed", 0 },
+		{ "once", "1", "-a base/", "once base/base.bad_luck\nagain base/base.bad_luck\n1 passed, 0 failed", 0 },
+		{ "twice", "2", "-a base/", "FAIL base/base.bad_luck\n0 passed, 1 failed", 1 },
+		{ "once, where there is no second try", "1", "", "FAIL base/base.bad_luck\n0 passed, 1 failed", 1 },
+		{ "once, where others have one", "1", "-a sensors/", "FAIL base/base.bad_luck\n0 passed, 1 failed", 1 },
+	};
+	char self[PATH_MAX] = "";
+
+	require(readlink("/proc/self/exe", self, sizeof(self) - 1) > 0);
+	for_each_row (r, rows) {
+		auto_buf struct buf said = { .max = 4096 };
+		char command[PATH_MAX + 128], bytes[512];
+		FILE *f;
+		int code;
+
+		(void)snprintf(command, sizeof(command), "SHRIKE_BAD_LUCK=%s '%s' %s base/base.bad_luck", r->luck, self,
+			       r->options);
+		f = popen(command, "re");
+		require(f);
+		/* What a check says of its value is left out: its place changes. */
+		while (fgets(bytes, sizeof(bytes), f))
+			if (*bytes != ' ')
+				buf_str(&said, bytes);
+		code = pclose(f);
+		check_has(buf_text(&said), r->says);
+		check_int(WEXITSTATUS(code), r->code);
+	}
 }
