@@ -50,9 +50,10 @@ static const struct verb_option options[] = {
 		    .max = BUS_SHARDS_MAX),
 	VERB_OPTION(replay_verb_options, schema, "schema", 0, "NAME", OPT_STR, "ecs",
 		    "of JSON lines that no agent wrote: ecs, endgame, none"),
-	VERB_OPTION_FULL(replay_verb_options, rules, "rules", 0, "FILE", OPT_STR, "",
-			 "not the events, but the alerts that these rules give on them, as lines of JSON",
-			 COMPLETE_FILE),
+	VERB_OPTION_FULL(
+		replay_verb_options, rules, "rules", 0, "PATH", OPT_STR, "",
+		"not the events, but the alerts that the rules of this file or folder give on them, as lines of JSON",
+		COMPLETE_FILE),
 	VERB_FLAG(replay_verb_options, count, "count", 'c', "show no events, but how many there were of each kind"),
 	OPTION_OUTPUT(replay_verb_options, "a line for people, or the whole event as a line of JSON"),
 };
@@ -358,7 +359,7 @@ static const struct verb_example examples[] = {
 	{ "shrike replay events.jsonl --kind process.exec -o json", "programs that began, from lines of JSON" },
 	{ "shrike replay capture.pcap --speed 1x", "the packets of a capture, as they came" },
 	{ "shrike replay recording --count", "how much there is of what" },
-	{ "shrike replay recording --rules rules.ndjson", "what rules would have found" },
+	{ "shrike replay recording --rules /usr/share/shrike/rules", "what rules would have found" },
 };
 
 const struct verb verb_replay = {

@@ -83,7 +83,8 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 		if (!strcmp(actions[i].name, args[0]))
 			action = &actions[i];
 	if (!action || n_args != action->n_args + 1)
-		return cli_misused(cli, &verb_rules, "wanted is: test, import or list PATH, show or explain PATH ID");
+		return cli_misused(cli, &verb_rules,
+				   "say what to do: test, import or list PATH; show or explain PATH ID");
 	if (r.o->into[0] && action->run != rules_import)
 		return cli_misused(cli, &verb_rules, "--into belongs to import");
 	r.path = args[1];

@@ -157,7 +157,7 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 		return add_row(cli, o, args[1]);
 	if (n_args == 2 && !strcmp(args[0], "revoke"))
 		return take_back(cli, o, args[1]);
-	return cli_misused(cli, &verb_token, "wanted is: add NAME, list, or revoke NAME");
+	return cli_misused(cli, &verb_token, "say what to do: add NAME, list, or revoke NAME");
 }
 
 static const struct verb_example examples[] = {
