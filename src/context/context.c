@@ -554,6 +554,8 @@ static void apply_late_birth(struct context *ctx, struct node *child, const stru
 	set_parent(ctx, p, parent->now);
 	if (!p->program && parent->now->program) {
 		p->program = program_ref(parent->now->program);
+		p->group_pid = parent->now->group_pid;
+		p->session_pid = parent->now->session_pid;
 		p->flags &= (uint16_t)~PROCESS_STUB;
 	}
 	if (!p->cwd)

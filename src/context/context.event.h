@@ -27,7 +27,7 @@ struct ev_known {
 	__u32 parent_pid;
 	__u32 dev; /* major << 20 | minor, as the kernel counts */
 	__u32 mntns, pidns;
-	__u32 group_pid, session_pid; /* leaders of its process group and session; 0: not known */
+	__u32 group_pid, session_pid; /* leaders of its process group and session; not known with KNOWN_STUB */
 	__u16 mode;
 	__u16 traits; /* enum known_trait */
 	__u32 argc;

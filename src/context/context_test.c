@@ -660,6 +660,41 @@ TEST(an_exec_of_an_orphan_speaks_of_the_parent_that_it_names)
 	check(!process_is_descendant(view.process, 12, 0));
 }
 
+/* What an init started that made no session of its own is in session 0, as the record of its exec says. */
+TEST(session_0_is_a_session_and_a_stub_has_none)
+{
+	AUTO(context) ctx = NULL;
+	struct context_view view;
+	struct event ev;
+
+	require(open_small(&ctx, 64));
+	(void)exec_of(ctx, 100, 10, 50, "/bin/sh");
+	(void)fork_of(ctx, 110, 10, 50, 11, 109);
+	for (uint32_t pid = 10; pid <= 11; pid++) {
+		ev = context_event(ctx, &head(EV_ID(0x70, 1), sizeof(rec.head), 120, pid, pid == 10 ? 50 : 109)->head,
+				   NULL, &view);
+		check(get(&ev, "process.session_leader.pid").type == VALUE_UINT);
+		check(get(&ev, "process.group_leader.pid").type == VALUE_UINT);
+	}
+	(void)other_of(ctx, 130, 12, 129);
+	ev = context_event(ctx, &head(EV_ID(0x70, 1), sizeof(rec.head), 140, 12, 129)->head, NULL, &view);
+	check(get(&ev, "process.session_leader.pid").type == VALUE_NULL);
+}
+
+TEST(a_child_that_was_seen_before_its_birth_is_of_the_session_of_its_parent)
+{
+	AUTO(context) ctx = NULL;
+	struct made *r;
+
+	require(open_small(&ctx, 64));
+	r = make_exec(100, 10, 50, "/bin/sh");
+	r->exec.sid = 7;
+	(void)context_apply(ctx, &r->head);
+	(void)other_of(ctx, 120, 11, 109);
+	(void)fork_of(ctx, 110, 10, 50, 11, 109);
+	check_int(context_process(ctx, 11, 109)->session_pid, 7);
+}
+
 TEST(an_event_of_nobody_answers_nothing)
 {
 	AUTO(context) ctx = NULL;

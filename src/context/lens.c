@@ -247,6 +247,15 @@ static bool cgroup_value(const struct context_view *v, enum what what, struct va
 	}
 }
 
+/* Session and group 0 are the kernel's own, and everybody's below an init that made none: a number like any other. */
+static bool leader_value(const struct process *p, uint32_t pid, struct value *ret_value)
+{
+	if (!pid && p->flags & PROCESS_STUB)
+		return false;
+	*ret_value = (struct value) { .type = VALUE_UINT, .u = pid };
+	return true;
+}
+
 static bool own_value(struct context_view *v, enum what what, struct value *ret_value)
 {
 	const struct process *p = v->process;
@@ -257,9 +266,9 @@ static bool own_value(struct context_view *v, enum what what, struct value *ret_
 	case ENTITY_ID:
 		return id_value(v, p->pid, p->start_ns, v->ids[0], ret_value);
 	case SESSION_PID:
-		return uint_value(p->session_pid, ret_value);
+		return leader_value(p, p->session_pid, ret_value);
 	case GROUP_PID:
-		return uint_value(p->group_pid, ret_value);
+		return leader_value(p, p->group_pid, ret_value);
 	case USER_NAME:
 		return p->user && p->uid == v->rec->uid && str_value(p->user->bytes, p->user->n, ret_value);
 	default:

@@ -73,7 +73,7 @@ struct process {
 	uint64_t entity;   /* see context_entity() */
 	uint64_t parent_start_ns;
 	uint32_t parent_pid;              /* also where `parent` is NULL; 0: not known */
-	uint32_t group_pid, session_pid;  /* as found at the start and inherited since; 0: not known */
+	uint32_t group_pid, session_pid;  /* as found at the start and inherited since; not known of a stub */
 	uint64_t group_start_ns;          /* 0: not known */
 	const struct process *parent;     /* NULL: not known, or cut */
 	const struct program *program;    /* NULL: not known */
