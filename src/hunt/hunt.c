@@ -5,7 +5,6 @@
 #include <string.h>
 #include "base/clock.h"
 #include "base/err.h"
-#include "base/ip.h"
 #include "hunt/literal.h"
 #include "rule/sigma.h"
 
@@ -466,49 +465,26 @@ static int learn_optional(struct hunt *h)
 
 /* ---- matches ------------------------------------------------------------------------------------------- */
 
+/* Dates as Elasticsearch writes them: to the millisecond, where that says it all. */
 static void key_json(struct buf *out, const struct value *v, enum rule_type type)
 {
-	char date[CLOCK_TEXT], address[IP_TEXT];
-	size_t n = 0;
+	char date[CLOCK_TEXT];
 
-	switch (v->type) {
-	case VALUE_BOOL:
-		buf_str(out, v->b ? "true" : "false");
-		break;
-	case VALUE_INT:
-		if (type == RULE_DATE) {
-			/* As Elasticsearch writes it: to the millisecond, where that says it all. */
-			clock_format(v->i, date);
-			n = v->i % 1000000 ? CLOCK_TEXT - 1 : CLOCK_TEXT - 7;
-			buf_printf(out, "\"%.*sZ\"", (int)n, date);
-		} else {
-			buf_i64(out, v->i);
-		}
-		break;
-	case VALUE_UINT:
-		buf_u64(out, v->u);
-		break;
-	case VALUE_FLOAT:
-		json_write_double(out, v->f);
-		break;
-	case VALUE_STR:
-		(void)json_write_str(out, v->s.p, v->s.n);
-		break;
-	case VALUE_IP:
-		(void)ip_format(v->ip.bytes, address);
-		buf_printf(out, "\"%s\"", address);
-		break;
-	case VALUE_LIST:
+	if (v->type == VALUE_LIST) {
 		buf_char(out, '[');
 		for (size_t i = 0; i < v->list.n; i++) {
 			buf_str(out, i ? "," : "");
 			key_json(out, &v->list.items[i], type);
 		}
 		buf_char(out, ']');
-		break;
-	default:
-		buf_str(out, "null");
+		return;
 	}
+	if (v->type != VALUE_INT || type != RULE_DATE) {
+		value_write(v, out);
+		return;
+	}
+	clock_format(v->i, date);
+	buf_printf(out, "\"%.*sZ\"", v->i % 1000000 ? CLOCK_TEXT - 1 : CLOCK_TEXT - 7, date);
 }
 
 static enum rule_type key_type(const struct query *q, size_t i)

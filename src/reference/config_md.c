@@ -1,7 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* config_md - docs/reference/config.md: every option in tables, one a section. */
-#include "agent/schema.h"
-#include "base/err.h"
 #include "reference/reference.h"
 
 static const char head[] =
@@ -74,14 +72,12 @@ static void write_section(const struct config *config, const struct config_secti
 
 int reference_config_md(const char *root, struct buf *out)
 {
-	const struct config_schema *schema = agent_schema();
+	const struct config_schema *schema;
 	AUTO(config) config = NULL;
 	int r;
 
 	(void)root;
-	if (!schema)
-		return err_new(-E2BIG, "too many sections");
-	r = config_load_defaults(schema, &config);
+	r = reference_config(&schema, &config);
 	if (r < 0)
 		return r;
 	buf_str(out, head);

@@ -5,8 +5,6 @@
  * Options are commented out as "#key: value", without a blank, and sentences as "# text". So
  * who installs the file takes no default for good, and removing one sign sets an option.
  */
-#include "agent/schema.h"
-#include "base/err.h"
 #include "reference/reference.h"
 
 enum { WIDTH = 100 };
@@ -98,14 +96,12 @@ static void write_section(const struct config *config, const struct config_secti
 
 int reference_config_yaml(const char *root, struct buf *out)
 {
-	const struct config_schema *schema = agent_schema();
+	const struct config_schema *schema;
 	AUTO(config) config = NULL;
 	int r;
 
 	(void)root;
-	if (!schema)
-		return err_new(-E2BIG, "too many sections");
-	r = config_load_defaults(schema, &config);
+	r = reference_config(&schema, &config);
 	if (r < 0)
 		return r;
 	buf_str(out, head);

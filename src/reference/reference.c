@@ -2,6 +2,8 @@
 #include "reference/reference.h"
 #include <ctype.h>
 #include <string.h>
+#include "agent/schema.h"
+#include "base/err.h"
 
 const struct reference_page reference_pages[] = {
 	{ "config/shrike.yaml", reference_config_yaml },
@@ -19,6 +21,12 @@ const struct reference_page reference_pages[] = {
 	{ "src/api/proto_numbers.c", reference_proto_numbers },
 };
 const size_t reference_n_pages = countof(reference_pages);
+
+int reference_config(const struct config_schema **ret_schema, struct config **ret_config)
+{
+	*ret_schema = agent_schema();
+	return *ret_schema ? config_load_defaults(*ret_schema, ret_config) : err_new(-E2BIG, "too many sections");
+}
 
 void reference_wrap(struct buf *out, const char *prefix, size_t width, const char *text)
 {

@@ -20,6 +20,9 @@ struct reference_page {
 	int (*write)(const char *root, struct buf *out);
 };
 
+/* The schema of the agent's configuration, and what it is when nothing is said. */
+int reference_config(const struct config_schema **ret_schema, struct config **ret_config);
+
 extern const struct reference_page reference_pages[];
 extern const size_t reference_n_pages;
 

@@ -7,8 +7,6 @@
  * configuration: `shrike check` has the last word.
  */
 #include <inttypes.h>
-#include "agent/schema.h"
-#include "base/err.h"
 #include "base/json.h"
 #include "reference/reference.h"
 #include "sensors/sensor.h"
@@ -302,15 +300,13 @@ static void write_section(struct writer *w, const struct config_section *s)
 
 int reference_schema_json(const char *root, struct buf *out)
 {
-	const struct config_schema *schema = agent_schema();
+	const struct config_schema *schema;
 	AUTO(config) config = NULL;
 	struct writer w = { .out = out };
 	int r;
 
 	(void)root;
-	if (!schema)
-		return err_new(-E2BIG, "too many sections");
-	r = config_load_defaults(schema, &config);
+	r = reference_config(&schema, &config);
 	if (r < 0)
 		return r;
 	w.config = config;
