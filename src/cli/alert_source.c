@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 #include "agent/control.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -42,7 +43,8 @@ static enum exit_code open_file(struct alert_source *s)
 			cli_say(s->cli, "cannot read %s: %s", s->from, strerror(errno));
 			return EXIT_NO;
 		}
-		if (read(fd, head, sizeof(head)) == (ssize_t)sizeof(head) && !memcmp(head, sqlite, sizeof(sqlite)))
+		/* What a pipe has given cannot be read again; a store is no pipe. */
+		if (pread(fd, head, sizeof(head), 0) == (ssize_t)sizeof(head) && !memcmp(head, sqlite, sizeof(sqlite)))
 			return alerts_open(&options, &s->store) < 0 ? cli_failed(s->cli) : EXIT_OK;
 	}
 	r = lines_open(s->from, &s->lines);

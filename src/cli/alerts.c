@@ -40,7 +40,7 @@ static const struct verb_option options[] = {
 	WORD(until, "until", "TIME", "only before then, said in the same way"),
 	VERB_OPTION(alert_choice, limit, "limit", 'n', "N", OPT_U32, "100", "the newest so many", .min = 1,
 		    .max = ALERTS_PAGE_MAX),
-	VERB_OPTION_FULL(alert_choice, from, "from", 0, "FILE", OPT_PATH, "",
+	VERB_OPTION_FULL(alert_choice, from, "from", 0, "FILE", OPT_STR, "",
 			 "read this file, a log of alerts or the store of an agent, and ask no agent; - is stdin",
 			 COMPLETE_FILE),
 	VERB_OPTION(alert_choice, comment, "comment", 'm', "TEXT", OPT_STR, "", "with ack and close: why"),
@@ -237,7 +237,8 @@ static void make_words(const struct alert_choice *o, struct buf *states, char li
 	add_word(words, "limit", limit);
 }
 
-static enum exit_code end_list(struct listing *l, bool more, bool follow)
+/* `narrow`: conditions were given. */
+static enum exit_code end_list(struct listing *l, bool more, bool follow, bool narrow)
 {
 	if (l->output == AS_JSON) {
 		buf_clear(&l->out);
@@ -248,7 +249,16 @@ static enum exit_code end_list(struct listing *l, bool more, bool follow)
 		cli_say(l->cli, "%" PRIu64 " alert%s could not be read", l->unreadable, l->unreadable == 1 ? "" : "s");
 	if (more && l->output == AS_TABLE && !follow)
 		cli_say(l->cli, "there are older ones: --limit and --until show them");
+	/* Nothing at all would look as if something were broken. */
+	if (!l->shown && !l->unreadable && l->output == AS_TABLE && !follow)
+		cli_say(l->cli, "no alert%s", narrow ? " fits that" : "s so far");
 	return l->shown ? EXIT_OK : EXIT_NO;
+}
+
+static bool is_narrow(const struct alert_choice *o)
+{
+	return *o->severity || o->state.n || *o->rule || *o->process || *o->user || *o->container || *o->text ||
+	       *o->since || *o->until;
 }
 
 static enum exit_code list(struct cli *cli, const struct alert_choice *o)
@@ -278,7 +288,7 @@ static enum exit_code list(struct cli *cli, const struct alert_choice *o)
 	buf_init(&l.out, 4 * CONTROL_ANSWER_MAX);
 	code = alert_source_list(source, &words, o->follow, list_one, &l, &more);
 	if (code == EXIT_OK)
-		code = end_list(&l, more, o->follow);
+		code = end_list(&l, more, o->follow, is_narrow(o));
 	buf_free(&l.out);
 	json_free(&l.doc);
 	return code;
@@ -375,6 +385,9 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 		return list(cli, o);
 	if (!sets && strcmp(what, "show") != 0)
 		return cli_misused(cli, &verb_alerts, "\"%s\" is nothing to do with alerts: list, show, ack or close",
+				   what);
+	if (is_narrow(o) || o->follow)
+		return cli_misused(cli, &verb_alerts, "%s goes by ids alone; conditions and --follow are for lists",
 				   what);
 	if (n_args < 2)
 		return cli_misused(cli, &verb_alerts, "%s: which one? `shrike alerts` lists them with their ids", what);
