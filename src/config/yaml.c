@@ -76,8 +76,8 @@ static int refuse_here(struct reader *y, const char *message)
 	return refuse(y, y->line, y->column, message);
 }
 
-/* Does white space before the first word of this line have a tab? Its column, or 0. */
-static unsigned tab_column(const struct reader *y, unsigned line)
+/* NULL: there is no such line. */
+static const char *line_at(const struct reader *y, unsigned line)
 {
 	const char *p = y->text, *end = y->text + y->len;
 
@@ -86,13 +86,32 @@ static unsigned tab_column(const struct reader *y, unsigned line)
 		if (p)
 			p++;
 	}
+	return p;
+}
+
+/* Does white space before the first word of this line have a tab? Its column, or 0. */
+static unsigned tab_column(const struct reader *y, unsigned line)
+{
+	const char *p = line_at(y, line), *end = y->text + y->len;
+
 	for (unsigned col = 1; p && p < end && (*p == ' ' || *p == '\t'); col++)
 		if (*p++ == '\t')
 			return col;
 	return 0;
 }
 
-/* What libfyaml found, in its words; where a tab is the likely cause, in ours. */
+/* Is this the colon of "key: text: more"? Queries in EQL have such colons. */
+static bool is_colon(const struct reader *y, unsigned line, unsigned column)
+{
+	const char *p = line_at(y, line), *end = y->text + y->len;
+
+	for (unsigned c = 1; p && p < end && *p != '\n' && c < column; c++, p++)
+		while (p + 1 < end && ((unsigned char)p[1] & 0xc0) == 0x80)
+			p++; /* columns are characters */
+	return p && p < end && *p == ':';
+}
+
+/* What libfyaml found, in its words; where a tab or a colon is the likely cause, in ours. */
 static int refuse_syntax(struct reader *y)
 {
 	void *at = NULL;
@@ -109,7 +128,11 @@ static int refuse_syntax(struct reader *y)
 				(void)refuse(y, l, tab_column(y, l), "a tab before a word: YAML wants spaces there");
 				any = true;
 			}
-		if (!any) {
+		if (!any && is_colon(y, line, column)) {
+			(void)refuse(y, line, column,
+				     "not YAML: a second colon in this line: put the text in quotes, or in "
+				     "lines of its own below a \"|\"");
+		} else if (!any) {
 			const struct config_spot spot = { y->name, y->text, y->len, line, column };
 
 			config_report_add(y->report, false, &spot, "not YAML: %s", e->msg ? e->msg : "cannot be read");

@@ -103,7 +103,8 @@ static void add_problem(struct maker *m, struct place at, const char *rule, cons
 		.column = at.column,
 		.rule = rule ? maker_str(m, rule, strlen(rule)) : NULL,
 		.message = maker_str(m, message, strlen(message)),
-		.feature = feature,
+		/* Copied: it may be a word of the file. */
+		.feature = feature ? maker_str(m, feature, strlen(feature)) : NULL,
 		.is_warning = is_warning,
 	};
 }

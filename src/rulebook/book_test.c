@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rulebook/book.h"
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 #include "base/err.h"
 #include "base/test.h"
 #include "event/json_event.h"
+#include "rulebook/maker.h"
 
 enum { TEXT = 1 << 16 };
 
@@ -53,6 +56,10 @@ TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
 		  "f.yml:5:1: r: sigma: the rule has \"eql\" already; one of them" },
 		{ "a query on its line", HEAD "eql: any whre true\n", "f.yml:4:10: r: " },
 		{ "a query in quotes", HEAD "eql: \"any whre true\"\n", "f.yml:4:11: r: " },
+		{ "a query with a colon", HEAD "eql: file where user.name : \"\u00e4\"\n",
+		  "f.yml:4:27: not YAML: a second colon in this line: put the text in quotes" },
+		{ "a query with a colon behind letters", HEAD "eql: \u00e4\u00f6 where b : c\n",
+		  "f.yml:4:17: not YAML: a second" },
 		{ "a query as a block", HEAD "eql: |\n\n  any where true and\n    !!\n", "f.yml:7:5: r: " },
 		{ "no such tactic", GOOD "attack: [{tactic: TA9999}]\n",
 		  "f.yml:5:19: r: tactic: \"TA9999\" is none: ids are written as in TA0003" },
@@ -304,7 +311,6 @@ TEST(what_is_wrong_with_an_elastic_rule_is_told_at_its_place)
 	}
 }
 
-/* What is missing is looked up there, by the name that import gives it. */
 TEST(a_folder_may_be_made_of_links_to_others)
 {
 	static const char rule[] = "id: mine\nname: Mine\nseverity: low\neql: any where true\n";
@@ -331,6 +337,57 @@ TEST(a_folder_may_be_made_of_links_to_others)
 	check_int(book->n_problems, 0);
 }
 
+/* One file of a checkout is no reason to say nothing of the others. */
+TEST(what_cannot_be_read_in_a_folder_is_a_problem_of_its_own)
+{
+	char folder[] = "/tmp/shrike-book-XXXXXX", path[4][64];
+	auto_buf struct buf got = { .max = TEXT };
+	AUTO(book) book = NULL;
+	FILE *f;
+
+	require(mkdtemp(folder));
+	(void)snprintf(path[0], sizeof(path[0]), "%s/a.yml", folder);
+	(void)snprintf(path[1], sizeof(path[1]), "%s/b.yml", folder);
+	(void)snprintf(path[2], sizeof(path[2]), "%s/c.yml", folder);
+	(void)snprintf(path[3], sizeof(path[3]), "%s/shipped", folder);
+	f = fopen(path[0], "we");
+	require(f);
+	/* Larger than any file of rules may be, but nothing of it is on the disk. */
+	check(ftruncate(fileno(f), (off_t)1 << 30) == 0 && fclose(f) == 0);
+	f = fopen(path[1], "we");
+	require(f);
+	(void)fputs(GOOD, f);
+	check(fclose(f) == 0 && symlink("/nonexistent/c.yml", path[2]) == 0 && symlink("/nonexistent", path[3]) == 0);
+	check_int(book_read(folder, NULL, &book), 0);
+	for (size_t i = 0; i < countof(path); i++)
+		(void)unlink(path[i]);
+	(void)rmdir(folder);
+	require(book);
+	check_int(book->n_rules, 1);
+	check_int(book->n_wrong, 1);
+	write_problems(book, &got);
+	check_has(buf_text(&got), "/a.yml: File too large\n");
+	check_has(buf_text(&got), "/c.yml: warning: a link that leads nowhere\n");
+	check_has(buf_text(&got), "/shipped: warning: a link that leads nowhere");
+}
+
+/* A reader may take the word from the file, which is gone when somebody asks. */
+TEST(the_name_of_what_is_missing_outlives_the_file)
+{
+	char word[] = "wasm";
+	AUTO(book) book = NULL;
+	struct maker m;
+
+	require(maker_open(&m, NULL) == 0);
+	m.file = "f.yml";
+	maker_missing(&m, (struct place) { 1, 1 }, "r", word, "not here");
+	memset(word, 'x', sizeof(word) - 1);
+	check_int(maker_close(&m, 0, &book), 0);
+	require(book && book->n_problems == 1);
+	check_str(book->problem[0].feature, "wasm");
+}
+
+/* What is missing is looked up there, by the name that import gives it. */
 TEST(every_feature_that_is_missing_is_in_the_guide)
 {
 	auto_file FILE *f = fopen(SHRIKE_SOURCE_DIR "/docs/rules.md", "re");

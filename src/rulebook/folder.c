@@ -3,7 +3,9 @@
  * folder - finds the files of a book, and gives each to who can read it.
  *
  * Files are read in the order of their paths, so that what is said of a folder does not depend on the file system.
- * Links to files are followed, links to folders are not: there is no way round in circles.
+ * Links to files are followed, links to folders only where they stand in the folder that was named: there is no way
+ * round in circles. What cannot be read is a problem of that file, and the others are read: who tries a checkout of
+ * thousands wants to hear of all of them. A link that leads nowhere is a warning.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -58,6 +60,14 @@ static reader_fn *guess_reader(const char *name, const char *text, size_t n)
 	return i == n || text[i] == '{' ? lines_read : own_read;
 }
 
+/* Of a file, or folder, as a whole. */
+static void problem_of(struct maker *m, const char *path, const char *why)
+{
+	m->file = maker_str(m, path, strlen(path));
+	if (m->file)
+		maker_problem(m, (struct place) { 0 }, NULL, "%s", why);
+}
+
 static void read_text(struct maker *m, const char *name, const char *text, size_t n)
 {
 	reader_fn *read = guess_reader(name, text, n);
@@ -87,7 +97,7 @@ static int read_file(struct maker *m, const char *path)
 	if (!S_ISREG(st.st_mode))
 		return err_new(-EINVAL, "%s: rules are a file or a folder", path);
 	if (st.st_size > BOOK_LINES_MAX)
-		return err_new(-EINVAL, "%s: a file of rules has at most %d MiB", path, BOOK_LINES_MAX >> 20);
+		return err_new(-EFBIG, "%s: a file of rules has at most %d MiB", path, BOOK_LINES_MAX >> 20);
 	text = malloc((size_t)st.st_size + 1);
 	if (!text)
 		return err_new(-ENOMEM, "no memory for %s", path);
@@ -118,17 +128,40 @@ static int add_path(struct paths *p, const char *path)
 	return p->path[p->n] ? (p->n++, 0) : err_new(-ENOMEM, "no memory for rules");
 }
 
-static int walk(struct paths *p, const char *folder, unsigned depth)
+/* A folder that is missing below the one that was named is a problem, not the end. */
+static int open_folder(struct maker *m, const char *folder, unsigned depth, DIR **ret_dir)
 {
-	auto_dir DIR *dir = opendir(folder);
+	*ret_dir = opendir(folder);
+	if (*ret_dir || (depth && errno == ENOENT))
+		return 0;
+	if (!depth)
+		return err_sys(errno, "open the rules in %s", folder);
+	problem_of(m, folder, strerror(errno));
+	return 0;
+}
+
+static void warn_of_link(struct maker *m, const char *path)
+{
+	struct stat st;
+
+	if (lstat(path, &st) < 0 || !S_ISLNK(st.st_mode))
+		return; /* gone in between */
+	m->file = maker_str(m, path, strlen(path));
+	if (m->file)
+		maker_warning(m, (struct place) { 0 }, NULL, "a link that leads nowhere");
+}
+
+static int walk(struct maker *m, struct paths *p, const char *folder, unsigned depth)
+{
+	auto_dir DIR *dir = NULL;
 	const struct dirent *e;
 	size_t length = strlen(folder);
-	int r = 0;
+	int r = open_folder(m, folder, depth, &dir);
 
 	while (length > 1 && folder[length - 1] == '/')
 		length--;
 	if (!dir)
-		return err_sys(errno, "open the rules in %s", folder);
+		return r;
 	if (depth > BOOK_FOLDER_DEPTH_MAX)
 		return err_new(-E2BIG, "%s: folders within each other deeper than %d", folder, BOOK_FOLDER_DEPTH_MAX);
 	while (r == 0 && (errno = 0, e = readdir(dir))) {
@@ -142,10 +175,12 @@ static int walk(struct paths *p, const char *folder, unsigned depth)
 		/* The folder that was named may be made of links to others; further down links could lead in circles.
 		 */
 		if (fstatat(dirfd(dir), e->d_name, &st, depth ? AT_SYMLINK_NOFOLLOW : 0) < 0)
-			continue; /* gone in between */
-		if (S_ISDIR(st.st_mode))
-			r = walk(p, path, depth + 1);
-		else if (reader_of(path) && stat(path, &st) == 0 && S_ISREG(st.st_mode))
+			warn_of_link(m, path);
+		else if (S_ISDIR(st.st_mode))
+			r = walk(m, p, path, depth + 1);
+		else if (reader_of(path) && stat(path, &st) < 0)
+			warn_of_link(m, path);
+		else if (reader_of(path) && S_ISREG(st.st_mode))
 			r = add_path(p, path);
 	}
 	return r == 0 && errno ? err_sys(errno, "read %s", folder) : r;
@@ -159,15 +194,19 @@ static int by_name(const void *a, const void *b)
 static int read_folder(struct maker *m, const char *path)
 {
 	__attribute__((cleanup(paths_free))) struct paths paths = { 0 };
-	int r = walk(&paths, path, 0);
+	int r = walk(m, &paths, path, 0);
 
 	if (r == 0 && paths.n)
 		qsort(paths.path, paths.n, sizeof(*paths.path), by_name);
 	for (size_t i = 0; r == 0 && i < paths.n; i++) {
 		r = read_file(m, paths.path[i]);
 		/* An editor's temporary file may be gone by now; that is no reason to have no rules. */
-		if (r == -ENOENT)
-			r = 0;
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0 && r != -ENOENT)
+			problem_of(m, paths.path[i], strerror(-r));
+		err_clear();
+		r = 0;
 	}
 	return r;
 }

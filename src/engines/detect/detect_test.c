@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/test.h"
 #include "engines/detect/house.h"
 #include "sensors/process/process.event.h"
@@ -569,6 +570,37 @@ TEST(what_is_kept_is_bounded)
 }
 
 /* ---- rules ----------------------------------------------------------------------------------- */
+
+/* The rules run, but who sees only the agent's log is to hear of what is odd with them. */
+TEST(warnings_of_rules_are_told_and_bounded)
+{
+	char folder[] = "/tmp/shrike-detect-XXXXXX", path[64];
+	struct rules *rules = NULL;
+	char *said = NULL;
+	size_t n;
+	FILE *log = open_memstream(&said, &n);
+
+	require(log && mkdtemp(folder));
+	for (int i = 0; i < 10; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%d.yml", folder, i);
+		check_int(symlink("/nonexistent", path), 0);
+	}
+	log_set_file(log);
+	check_int(rules_load(folder, &rules), 0);
+	log_set_file(stderr);
+	(void)fclose(log);
+	check_has(said, "warning of the rules what=");
+	check_has(said, "/7.yml: warning: a link that leads nowhere");
+	check(!strstr(said, "/8.yml"));
+	check_has(said, "warnings=2");
+	free(said);
+	rules_free(rules);
+	for (int i = 0; i < 10; i++) {
+		(void)snprintf(path, sizeof(path), "%s/%d.yml", folder, i);
+		(void)unlink(path);
+	}
+	(void)rmdir(folder);
+}
 
 static int read_lines(const char *text, struct rules **ret_rules)
 {

@@ -5,6 +5,9 @@
 #include <string.h>
 #include <unistd.h>
 #include "base/err.h"
+#include "base/log.h"
+
+enum { WARNINGS_TOLD = 8, WARNING_MAX = 4096 };
 
 static int make_part(struct book *book, struct rules_part *part, bool local)
 {
@@ -44,6 +47,24 @@ int rules_new(struct book *book, struct rules **ret_rules)
 	return 0;
 }
 
+/* They run, but somebody may have meant something else. */
+static void tell_warnings(const struct book *book)
+{
+	size_t told = 0, n = 0;
+
+	for (size_t i = 0; i < book->n_problems; i++) {
+		auto_buf struct buf text = { .max = WARNING_MAX };
+
+		if (!book->problem[i].is_warning || n++ >= WARNINGS_TOLD)
+			continue;
+		told++;
+		book_problem_write(&book->problem[i], &text);
+		log_warning("of the rules", "what=\"%s\"", buf_text(&text));
+	}
+	if (n > told)
+		log_warning("more of the rules, which `shrike rules list` shows", "warnings=%zu", n - told);
+}
+
 int rules_load(const char *path, struct rules **ret_rules)
 {
 	AUTO(book) book = NULL;
@@ -56,6 +77,8 @@ int rules_load(const char *path, struct rules **ret_rules)
 	if (r < 0)
 		return r;
 	r = rules_new(book, ret_rules);
+	if (r == 0)
+		tell_warnings(book);
 	return r < 0 ? err_wrap(r, "rules in %s", path) : 0;
 }
 
