@@ -4,7 +4,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-enum { CHUNK_FIRST = 4096, CHUNK_MOST = 1 << 20 };
+enum { CHUNK_FIRST = 4096, CHUNK_MOST = 1 << 20, CHUNK_PART = 4 };
 
 struct arena_chunk {
 	struct arena_chunk *next;
@@ -39,19 +39,11 @@ void arena_reset(struct arena *a)
 	a->failed = false;
 }
 
-/* Each chunk is twice the one before, up to a bound; one thing that is larger gets a chunk of its own size. */
-static struct arena_chunk *chunk_add(struct arena *a, size_t n)
+static struct arena_chunk *chunk_add_of(struct arena *a, size_t size)
 {
-	size_t size = a->at ? a->at->size * 2 : CHUNK_FIRST, left = a->max - a->taken;
-	struct arena_chunk *c;
+	struct arena_chunk *c = malloc(sizeof(*c) + size);
 
-	if (size > CHUNK_MOST)
-		size = CHUNK_MOST;
-	if (size < n)
-		size = n;
-	if (size > left)
-		size = left & ~(size_t)15;
-	if (size < n || !(c = malloc(sizeof(*c) + size)))
+	if (!c)
 		return NULL;
 	c->size = size;
 	c->next = a->at ? a->at->next : NULL;
@@ -61,6 +53,42 @@ static struct arena_chunk *chunk_add(struct arena *a, size_t n)
 		a->first = c;
 	a->taken += size;
 	return c;
+}
+
+/*
+ * A chunk is a part of all that was taken before it, up to a bound: what is left over in the end is a small part. One
+ * thing that is larger gets a chunk of its own size.
+ */
+static struct arena_chunk *chunk_add(struct arena *a, size_t n)
+{
+	size_t size = a->taken / CHUNK_PART & ~(size_t)(CHUNK_FIRST - 1), left = a->max - a->taken;
+
+	if (size < CHUNK_FIRST)
+		size = CHUNK_FIRST;
+	if (size > CHUNK_MOST)
+		size = CHUNK_MOST;
+	if (size < n)
+		size = n;
+	if (size > left)
+		size = left & ~(size_t)15;
+	return size < n ? NULL : chunk_add_of(a, size);
+}
+
+bool arena_reserve(struct arena *a, size_t n)
+{
+	size_t size = (n + 15) & ~(size_t)15;
+	struct arena_chunk *c = NULL;
+
+	if (a->p && size >= n && size <= (size_t)(a->end - a->p))
+		return true;
+	if (size >= n && size <= a->max - a->taken)
+		c = chunk_add_of(a, size);
+	if (!c) {
+		a->failed = true;
+		return false;
+	}
+	use(a, c);
+	return true;
 }
 
 void *arena_alloc_slow(struct arena *a, size_t n)

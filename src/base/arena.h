@@ -40,6 +40,9 @@ static inline void *arena_alloc(struct arena *a, size_t n)
 	return p;
 }
 
+/* Room for n bytes at once, in a chunk no larger than they are: for who knows how much there will be. False: as NULL.
+ */
+bool arena_reserve(struct arena *a, size_t n);
 /* n items of such a size, zeroed. */
 void *arena_zeroed(struct arena *a, size_t n, size_t size);
 /* A NUL-terminated copy. */

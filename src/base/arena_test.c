@@ -46,6 +46,37 @@ TEST(arena_keeps_within_its_bound)
 	check(a.taken <= a.max);
 }
 
+TEST(arena_takes_just_what_is_reserved)
+{
+	auto_arena struct arena a;
+
+	arena_init(&a, 10000);
+	check(arena_reserve(&a, 100));
+	check_int(a.taken, 112);
+	check(arena_alloc(&a, 100) != NULL);
+	check_int(a.taken, 112);
+	/* What is left of a chunk is enough for this. */
+	check(arena_alloc(&a, 1) != NULL);
+	check(arena_reserve(&a, 16));
+	check(a.taken > 112 && !a.failed);
+	check(!arena_reserve(&a, 10000) && a.failed);
+	check(!arena_reserve(&a, SIZE_MAX));
+}
+
+TEST(arena_that_grows_leaves_only_a_part_unused)
+{
+	auto_arena struct arena a;
+	size_t used = 0;
+
+	arena_init(&a, 64 << 20);
+	for (size_t i = 0; i < 100000; i++) {
+		require(arena_alloc(&a, 48) != NULL);
+		used += 48;
+		if (used > 32768)
+			require(a.taken <= used + used / 3);
+	}
+}
+
 TEST(arena_copies_and_clears)
 {
 	auto_arena struct arena a;

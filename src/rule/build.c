@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rule/build.h"
+#include <stdalign.h>
 #include <stdlib.h>
 #include <string.h>
 #include "base/err.h"
@@ -210,9 +211,120 @@ static bool is_too_deep(struct query_builder *b)
 	return false;
 }
 
+/* ---- packing ------------------------------------------------------------------------------------ */
+
+/* What a query keeps is copied into one piece of just its size: thousands of rules stay in memory for months. */
+struct packer {
+	char *to; /* NULL: it is counted only */
+	size_t n;
+};
+
+static void *put(struct packer *k, const void *p, size_t n, size_t align)
+{
+	char *to = k->to;
+
+	k->n = (k->n + align - 1) & ~(align - 1);
+	to = to ? to + k->n : NULL;
+	k->n += n;
+	return to && n ? memcpy(to, p, n) : to;
+}
+
+static char *put_text(struct packer *k, const char *p, size_t n)
+{
+	char *to;
+
+	if (!p)
+		return NULL;
+	to = put(k, p, n + 1, 1);
+	if (to)
+		to[n] = 0;
+	return to;
+}
+
+#define put_array(k, p, n) ((p) ? put((k), (p), (n) * sizeof(*(p)), alignof(typeof(*(p)))) : NULL)
+
+static void put_stages(struct packer *k, const struct query *q, struct query_stage *stage, uint32_t n, bool texts)
+{
+	for (uint32_t i = 0; stage && i < n; i++) {
+		struct query_stage s = stage[i];
+
+		if (texts && s.category)
+			s.category = put_text(k, s.category, strlen(s.category));
+		if (texts && s.alias)
+			s.alias = put_text(k, s.alias, strlen(s.alias));
+		if (!texts)
+			s.key = put_array(k, s.key, q->n_keys);
+		if (k->to)
+			stage[i] = s;
+	}
+}
+
+static void put_nodes(struct packer *k, struct ir_node *node, uint32_t n, bool texts)
+{
+	for (uint32_t i = 1; i < n; i++) {
+		struct ir_node *to = &node[i];
+		struct ir_node made = *to;
+
+		if (texts && made.op == IR_STR)
+			made.str.p = put_text(k, made.str.p, made.str.n);
+		if (!texts && made.n)
+			made.kid = put_array(k, made.kid, made.n);
+		if (k->to)
+			*to = made;
+	}
+}
+
+/* First all that has an alignment, then what has none. `q` is changed to what was packed, if there is room. */
+static void pack_into(struct packer *k, struct query *q)
+{
+	struct ir_node *nodes = put_array(k, q->node, q->n_nodes);
+	struct query_stage *stages = put_array(k, q->stage, q->n_stages), *until = put_array(k, q->until, 1);
+	struct query_pipe *pipes = put_array(k, q->pipe, q->n_pipes);
+	struct query *const *subqueries = put_array(k, q->subqueries, q->n_subqueries);
+
+	if (k->to) {
+		q->node = nodes;
+		q->stage = stages;
+		q->until = until;
+		q->pipe = pipes;
+		q->subqueries = subqueries;
+	}
+	for (int texts = 0; texts < 2; texts++) {
+		char *text;
+
+		put_stages(k, q, q->stage, q->n_stages, texts);
+		put_stages(k, q, q->until, 1, texts);
+		for (uint32_t i = 0; !texts && i < q->n_pipes; i++) {
+			ir_ref *args = put_array(k, q->pipe[i].arg, q->pipe[i].n_args);
+
+			if (k->to)
+				q->pipe[i].arg = args;
+		}
+		put_nodes(k, (struct ir_node *)q->node, q->n_nodes, texts);
+		text = texts ? put_text(k, q->text, q->text_len) : NULL;
+		if (texts && k->to)
+			q->text = text;
+	}
+}
+
+static bool pack(struct query *q)
+{
+	struct packer k = { 0 };
+	struct arena was = q->arena, packed;
+
+	pack_into(&k, q);
+	arena_init(&packed, RULE_ARENA_MAX);
+	if (!arena_reserve(&packed, k.n))
+		return false;
+	k = (struct packer) { .to = arena_alloc(&packed, k.n) };
+	pack_into(&k, q);
+	q->arena = packed;
+	arena_free(&was);
+	return true;
+}
+
 int query_build(struct query_builder *b, struct query **ret_query)
 {
-	struct ir_node *nodes = NULL;
 	int r = 0;
 
 	if (b->no_name)
@@ -221,13 +333,13 @@ int query_build(struct query_builder *b, struct query **ret_query)
 		r = err_new(-E2BIG, "a rule of more than %d parts", RULE_NODES_MAX);
 	else if (!b->no_memory && is_too_deep(b))
 		r = err_new(-E2BIG, "nodes within each other more than %d deep", IR_DEPTH_MAX);
-	else if (b->no_memory || !(nodes = arena_alloc(&b->q->arena, b->n * sizeof(*nodes))))
-		r = err_new(-ENOMEM, "no memory for a rule");
 	if (!r) {
-		memcpy(nodes, b->nodes, b->n * sizeof(*nodes));
-		b->q->node = nodes;
+		b->q->node = b->nodes;
 		b->q->n_nodes = b->n;
-		*ret_query = take(b->q);
+		if (b->no_memory || !pack(b->q))
+			r = err_new(-ENOMEM, "no memory for a rule");
+		else
+			*ret_query = take(b->q);
 	}
 	query_builder_free(b);
 	return r;

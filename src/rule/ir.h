@@ -156,8 +156,8 @@ typedef uint32_t ir_ref;
 
 /* A field load: which, of which event. */
 struct ir_field {
-	field_id id;
 	const char *name;
+	field_id id;
 	uint16_t len;
 	/*
 	 * -1: the event that is looked at. Else, in pipes after a sequence or join, events[N]; in a
@@ -173,6 +173,7 @@ struct ir_node {
 	uint8_t fn;   /* enum ir_fn of IR_CALL */
 	uint16_t flags;
 	uint32_t n;        /* kids */
+	uint32_t at;       /* where in the text it began: bytes; UINT32_MAX: nowhere */
 	const ir_ref *kid; /* of each */
 	union {
 		bool b;
@@ -186,7 +187,6 @@ struct ir_node {
 			uint32_t lineage;
 		};
 	};
-	uint32_t at; /* where in the text it began: bytes; UINT32_MAX: nowhere */
 };
 
 struct query_key {

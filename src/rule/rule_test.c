@@ -695,6 +695,26 @@ TEST(a_builder_makes_what_front_ends_lower_into)
 	check_str(buf_text(&out), "(or (like~/escape@! process.name \"*\\\\*x\") (length process.name))");
 }
 
+TEST(a_query_takes_the_memory_of_what_it_has)
+{
+	static const char text[] =
+		"sequence by user.id with maxspan=1m [process where process.name in (\"a\", \"bb\")] by "
+		"process.pid [file where file.path like \"/tmp/*\"] by process.pid until [any where "
+		"true] by process.pid | head 3";
+	AUTO(query) q = NULL;
+	struct diag d;
+	size_t strings = 0;
+
+	require_ok(query_compile(text, strlen(text), NULL, &d, &q));
+	for (uint32_t i = 1; i < q->n_nodes; i++)
+		strings += q->node[i].op == IR_STR ? q->node[i].str.n + 1 : 0;
+	check(q->arena.taken >= q->n_nodes * sizeof(*q->node) + strings + sizeof(text));
+	check(q->arena.taken <= q->n_nodes * sizeof(*q->node) + strings + sizeof(text) + 512);
+	check_str(q->stage[1].category, "file");
+	check_int(q->node[q->stage[0].key[1].expr].op, IR_FIELD);
+	check_str(q->node[q->until->key[1].expr].field.name, "process.pid");
+}
+
 TEST(a_builder_that_was_refused_something_says_so)
 {
 	struct query_builder b;
