@@ -41,6 +41,18 @@ enum ast_op {
 };
 
 struct ast_query;
+struct macro;
+
+/*
+ * One use of a macro. What stands in its body has places in the macro's text, and its names mean nothing of what the
+ * rule around it calls so.
+ */
+struct ast_call {
+	const struct macro *macro;
+	const struct ast_call *outer; /* whose body the call stands in; NULL: the rule's own text */
+	size_t at, len;               /* of the call, in the text of that one */
+	unsigned depth;
+};
 
 struct ast {
 	uint8_t op;
@@ -52,6 +64,7 @@ struct ast {
 	uint32_t n; /* kids */
 	size_t at, len;
 	struct ast *kid, *last, *next;
+	const struct ast_call *call; /* in whose body it stands; NULL: the rule's own text */
 	union {
 		bool b;
 		int64_t i;
@@ -101,6 +114,10 @@ struct ast_query {
 	struct ast_pipe *pipes;
 	unsigned n_pipes;
 };
+
+/* What the lexer and the parser take for a word of theirs, in any dialect: no field, macro or parameter is called so.
+ */
+bool rule_is_reserved(struct str word);
 
 /* What the text says: a query, or a bare expression (kind QUERY_CONDITION). */
 int rule_parse(const char *text, size_t n, bool expression, const struct query_options *options, struct arena *arena,

@@ -17,7 +17,7 @@ static size_t char_at(const char *p, size_t n)
 	return len ? len : 1;
 }
 
-static void diag_place(struct diag *diag, const char *text, size_t n, size_t at)
+void diag_place(struct diag *diag, const char *text, size_t n, size_t at)
 {
 	size_t begin = 0;
 
@@ -33,8 +33,7 @@ static void diag_place(struct diag *diag, const char *text, size_t n, size_t at)
 		diag->column++;
 }
 
-static int diag_set(struct diag *diag, int r, const char *text, size_t n, size_t at, size_t len, const char *fmt,
-		    va_list ap)
+int diag_vfail(struct diag *diag, int r, const char *text, size_t n, size_t at, size_t len, const char *fmt, va_list ap)
 {
 	struct diag scratch;
 
@@ -56,7 +55,7 @@ int diag_at(struct diag *diag, const char *text, size_t n, size_t at, size_t len
 	int r;
 
 	va_start(ap, fmt);
-	r = diag_set(diag, -EINVAL, text, n, at, len, fmt, ap);
+	r = diag_vfail(diag, -EINVAL, text, n, at, len, fmt, ap);
 	va_end(ap);
 	return r;
 }
@@ -66,7 +65,7 @@ int diag_fail(struct diag *diag, int r, const char *text, size_t n, size_t at, s
 	va_list ap;
 
 	va_start(ap, fmt);
-	r = diag_set(diag, r, text, n, at, len, fmt, ap);
+	r = diag_vfail(diag, r, text, n, at, len, fmt, ap);
 	va_end(ap);
 	return r;
 }
@@ -100,11 +99,19 @@ static void write_line(const struct diag *diag, const char *text, size_t n, stru
 	buf_char(out, '\n');
 }
 
-void diag_write(const struct diag *diag, const char *name, const char *text, size_t n, struct buf *out)
+void diag_say(const struct diag *diag, struct buf *out)
 {
-	buf_printf(out, "%s:%u:%u: %s", name, diag->line, diag->column, diag->message);
+	buf_str(out, diag->message);
 	if (diag->hint[0])
 		buf_printf(out, "; did you mean \"%s\"?", diag->hint);
+	if (diag->within[0])
+		buf_printf(out, "; %s", diag->within);
+}
+
+void diag_write(const struct diag *diag, const char *name, const char *text, size_t n, struct buf *out)
+{
+	buf_printf(out, "%s:%u:%u: ", name, diag->line, diag->column);
+	diag_say(diag, out);
 	buf_char(out, '\n');
 	if (text && diag->at <= n)
 		write_line(diag, text, n, out);

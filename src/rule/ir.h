@@ -44,6 +44,11 @@ enum {
 	RULE_SUBQUERY_DEPTH_MAX = 8, /* lineage within lineage */
 	RULE_VARIABLES_MAX = 8,      /* arraySearch() within each other */
 	RULE_ARENA_MAX = 64 << 20,
+	MACROS_MAX = 4096,         /* of one folder; what they come to in a rule is bounded by its nodes and depth */
+	MACRO_NAME_MAX = 64,       /* bytes; of a parameter's, too */
+	MACRO_PARAMETERS_MAX = 8,  /* of one macro */
+	MACRO_DEPTH_MAX = 16,      /* macros that call macros */
+	MACRO_PARTS_MAX = 1 << 16, /* that macros come to in one query, before it is lowered */
 };
 
 enum rule_dialect {
@@ -255,6 +260,7 @@ struct query {
 	field_id category_field; /* where the category stands: event.category unless the schema says otherwise */
 	const char *text;        /* what it was compiled from, or NULL */
 	size_t text_len;
+	uint64_t macros; /* of what the macros say that the text calls; 0: it calls none */
 
 	struct arena arena; /* all of the above. Not for readers. */
 };

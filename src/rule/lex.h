@@ -5,6 +5,7 @@
  * What the dialects write differently is told apart here: quotes, raw strings, comments.
  */
 #pragma once
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -86,3 +87,7 @@ int diag_at(struct diag *diag, const char *text, size_t n, size_t at, size_t len
 	__attribute__((format(printf, 6, 7), cold));
 int diag_fail(struct diag *diag, int r, const char *text, size_t n, size_t at, size_t len, const char *fmt, ...)
 	__attribute__((format(printf, 7, 8), cold));
+int diag_vfail(struct diag *diag, int r, const char *text, size_t n, size_t at, size_t len, const char *fmt, va_list ap)
+	__attribute__((format(printf, 7, 0), cold));
+/* Line and column of a byte of the text, and nothing else of *diag. */
+void diag_place(struct diag *diag, const char *text, size_t n, size_t at);

@@ -328,13 +328,16 @@ static int unknown_function(struct lowering *lo, const struct ast *a)
 	char word[64];
 	struct nearest near = { .word = word };
 	const struct rule_function *f;
+	const struct macro *m;
 	int r;
 
 	(void)snprintf(word, sizeof(word), "%.*s", (int)a->str.n, a->str.p);
-	r = fail_at(lo, a->at, a->str.n, "unknown function \"%s\"", word);
+	r = fail_part(lo, a, a->str.n, "unknown function \"%s\"", word);
 	for (size_t i = 0; (f = rule_function_at(i)); i++)
 		if (!lo->elastic || !f->endgame_only)
 			nearest_offer(&near, f->name);
+	for (size_t i = 0; (m = macros_at(lo->options->macros, i)); i++)
+		nearest_offer(&near, m->name);
 	/* Only the case is wrong: nothing is nearer. */
 	f = rule_function_find(a->str.p, a->str.n, false);
 	lower_hint(lo, f ? f->name : near.best);
@@ -392,14 +395,14 @@ static int items(struct lowering *lo, const struct rule_function *f, const struc
 	if (name->op != AST_FIELD || lower_head(name->str).n != name->str.n || name->optional)
 		return fail_on(lo, name, "%s() wants a name for the item here", f->name);
 	if (var >= RULE_VARIABLES_MAX)
-		return diag_fail(lo->diag, -E2BIG, lo->text, lo->n, a->at, a->len,
-				 "more than %d of arraySearch() and arrayCount() within each other",
-				 RULE_VARIABLES_MAX);
+		return fail_max(lo, a, "more than %d of arraySearch() and arrayCount() within each other",
+				RULE_VARIABLES_MAX);
 	r = lower_value(lo, list, &kids[0]);
 	r = r < 0 ? r : check_argument(lo, f, list, kids[0], 'l');
 	if (r < 0)
 		return r;
-	lo->vars[lo->n_vars++] = name->str;
+	lo->vars[lo->n_vars].name = name->str;
+	lo->vars[lo->n_vars++].call = name->call;
 	r = lower_condition(lo, body, &kids[1]);
 	lo->n_vars--;
 	if (r < 0)
@@ -434,7 +437,7 @@ static int call_flags(struct lowering *lo, const struct rule_function *f, const 
 {
 	*ret_flags = f->flags;
 	if (a->tilde && (!f->folds || (!lo->elastic && lo->options->strict_endgame)))
-		return fail_at(lo, a->at, a->str.n + 1, "%s() has no form with ~", f->name);
+		return fail_part(lo, a, a->str.n + 1, "%s() has no form with ~", f->name);
 	if (a->tilde)
 		*ret_flags |= IR_FOLD;
 	if (f->folds || f->form == FORM_PATTERN || f->fn == IR_ARRAY_CONTAINS)
@@ -454,7 +457,7 @@ static int call(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 
 	/* The endpoint has arraySearch() too, for lists of objects; the other old ones have operators now. */
 	if (f && f->endgame_only && lo->elastic && f->form != FORM_ITEMS) {
-		r = fail_at(lo, a->at, a->str.n, "%s() is of the dialect endgame", f->name);
+		r = fail_part(lo, a, a->str.n, "%s() is of the dialect endgame", f->name);
 		lower_hint(lo, f->op == IR_LIKE ? "like" : f->op == IR_REGEX ? "regex" : NULL);
 		return r;
 	}
@@ -565,8 +568,7 @@ static int lineage(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 	if (lo->in_pipe)
 		return fail_on(lo, a, "a pipe knows nothing of processes: lineage stands in the query");
 	if (lo->n_subs >= RULE_SUBQUERIES_MAX)
-		return diag_fail(lo->diag, -E2BIG, lo->text, lo->n, a->at, a->len, "more than %d queries of lineage",
-				 RULE_SUBQUERIES_MAX);
+		return fail_max(lo, a, "more than %d queries of lineage", RULE_SUBQUERIES_MAX);
 	r = rule_lower(a->sub, lo->text, lo->n, lo->options, false, lo->scratch, lo->diag, &sub);
 	if (r < 0)
 		return r;
@@ -599,11 +601,11 @@ static int constant(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 	}
 }
 
-static int lower(struct lowering *lo, const struct ast *a, bool wants_condition, ir_ref *ret_ref)
+static int lower_any(struct lowering *lo, const struct ast *a, bool wants_condition, ir_ref *ret_ref)
 {
 	int r;
 
-	lo->b.at = (uint32_t)a->at;
+	lo->b.at = (uint32_t)ast_at(a);
 	switch (a->op) {
 	case AST_FIELD:
 		return lower_field(lo, a, ret_ref);
@@ -646,6 +648,17 @@ static int lower(struct lowering *lo, const struct ast *a, bool wants_condition,
 	default:
 		return constant(lo, a, ret_ref);
 	}
+}
+
+static int lower(struct lowering *lo, const struct ast *a, bool wants_condition, ir_ref *ret_ref)
+{
+	const struct ast *outer = lo->in;
+	int r;
+
+	lo->in = a;
+	r = lower_any(lo, a, wants_condition, ret_ref);
+	lo->in = outer;
+	return r;
 }
 
 int lower_value(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)

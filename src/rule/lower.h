@@ -6,8 +6,10 @@
  * (stages, pipes, the whole).
  */
 #pragma once
+#include <errno.h>
 #include "rule/ast.h"
 #include "rule/build.h"
+#include "rule/expand.h"
 
 int rule_lower(const struct ast_query *ast, const char *text, size_t n, const struct query_options *options,
 	       bool is_value, struct arena *scratch, struct diag *diag, struct query **ret_query);
@@ -25,10 +27,15 @@ struct lowering {
 	bool elastic;  /* its null rules, lists and letters */
 	bool is_value; /* no condition is wanted at the root */
 	bool in_pipe;
-	bool counted;   /* behind count: events have other fields */
-	bool tallied;   /* behind unique_count: they have more */
-	uint32_t stage; /* the term whose condition is lowered */
-	struct str vars[RULE_VARIABLES_MAX];
+	bool counted;         /* behind count: events have other fields */
+	bool tallied;         /* behind unique_count: they have more */
+	uint32_t stage;       /* the term whose condition is lowered */
+	const struct ast *in; /* what is lowered just now */
+	/* A variable is known where it was written: in the rule, or in one use of one macro. */
+	struct {
+		struct str name;
+		const struct ast_call *call;
+	} vars[RULE_VARIABLES_MAX];
 	unsigned n_vars;
 	struct query *subs[RULE_SUBQUERIES_MAX];
 	uint32_t n_subs;
@@ -36,7 +43,11 @@ struct lowering {
 
 #define fail_at(lo, where_at, where_len, ...)                                                                          \
 	diag_at((lo)->diag, (lo)->text, (lo)->n, (where_at), (where_len), __VA_ARGS__)
-#define fail_on(lo, a, ...) fail_at(lo, (a)->at, (a)->len, __VA_ARGS__)
+/* The first `n` bytes of a node; all of it; beyond a maximum. */
+#define fail_part(lo, a, n_bytes, ...)                                                                                 \
+	macro_fail((lo)->diag, -EINVAL, (lo)->text, (lo)->n, (a), (n_bytes), (lo)->in, __VA_ARGS__)
+#define fail_on(lo, a, ...)  fail_part(lo, a, (a)->len, __VA_ARGS__)
+#define fail_max(lo, a, ...) macro_fail((lo)->diag, -E2BIG, (lo)->text, (lo)->n, (a), (a)->len, (lo)->in, __VA_ARGS__)
 
 static inline struct ir_node *lower_node(struct lowering *lo, ir_ref ref)
 {

@@ -144,12 +144,13 @@ int lower_field(struct lowering *lo, const struct ast *a, ir_ref *ret_ref)
 	if (head.n < a->str.n)
 		rest = (struct str) { a->str.p + head.n + 1, a->str.n - head.n - 1 };
 	for (unsigned i = lo->n_vars; i-- > 0;)
-		if (str_same(lo->vars[i], head))
+		if (lo->vars[i].call == a->call && str_same(lo->vars[i].name, head))
 			return variable(lo, a, i, rest, ret_ref);
 	if (is_variable(head))
 		return fail_on(lo, a, "unknown variable \"$%.*s\": arraySearch() and arrayCount() name theirs",
 			       (int)head.n - 2, head.p + 2);
-	if (rest.n && lo->ast->kind == QUERY_SEQUENCE && !lo->in_pipe) {
+	/* A name in the body of a macro is none that the rule gave to a term. */
+	if (rest.n && !a->call && lo->ast->kind == QUERY_SEQUENCE && !lo->in_pipe) {
 		r = alias_of(lo, a, head, &stage);
 		if (r < 0)
 			return r;

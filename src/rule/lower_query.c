@@ -10,12 +10,10 @@ enum { PIPE_DEFAULT = 50 }; /* head and tail without a number, in endgame */
 int lower_refused(struct lowering *lo, const struct ast *a)
 {
 	if (lo->b.no_name)
-		return diag_fail(lo->diag, -E2BIG, lo->text, lo->n, a->at, a->len,
-				 "this field's name is too long or too deep, or there are too many names");
+		return fail_max(lo, a, "this field's name is too long or too deep, or there are too many names");
 	if (lo->b.too_many)
-		return diag_fail(lo->diag, -E2BIG, lo->text, lo->n, a->at, a->len, "a rule of more than %d parts",
-				 RULE_NODES_MAX);
-	return diag_fail(lo->diag, -ENOMEM, lo->text, lo->n, a->at, 0, "no memory left for the rule");
+		return fail_max(lo, a, "a rule of more than %d parts", RULE_NODES_MAX);
+	return macro_fail(lo->diag, -ENOMEM, lo->text, lo->n, a, 0, lo->in, "no memory left for the rule");
 }
 
 int lower_made(struct lowering *lo, const struct ast *a, ir_ref ref, ir_ref *ret_ref)

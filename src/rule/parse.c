@@ -61,7 +61,7 @@ int parse_expect(struct parser *p, enum token_kind kind, const char *what)
 }
 
 /* Words that are no field's name unless they stand in backticks. */
-static bool is_reserved(struct str s)
+bool rule_is_reserved(struct str s)
 {
 	static const char *const words[] = { "and", "by",     "false",    "in",   "join",  "not",   "null", "of",
 					     "or",  "sample", "sequence", "true", "until", "where", "with" };
@@ -74,8 +74,8 @@ static bool is_reserved(struct str s)
 
 bool parse_at_reserved(const struct parser *p)
 {
-	return at(p, TOK_NAME) &&
-	       (is_reserved(p->t.str) || (is_endgame(p) && (str_is(p->t.str, "const") || str_is(p->t.str, "macro"))));
+	return at(p, TOK_NAME) && (rule_is_reserved(p->t.str) ||
+				   (is_endgame(p) && (str_is(p->t.str, "const") || str_is(p->t.str, "macro"))));
 }
 
 /* ---- the tree --------------------------------------------------------------------------- */
@@ -437,7 +437,7 @@ static int parse_methods(struct parser *p, struct ast **value)
 		if (r < 0)
 			return r;
 		call->str = p->t.str;
-		if (at(p, TOK_NAME) && !p->t.tilde && !is_reserved(p->t.str)) {
+		if (at(p, TOK_NAME) && !p->t.tilde && !rule_is_reserved(p->t.str)) {
 			struct token name = p->t;
 
 			r = lex_next(&p->lx, &p->t);

@@ -12,19 +12,25 @@
 #include "base/buf.h"
 #include "rule/ir.h"
 
-enum { DIAG_MESSAGE_MAX = 256, DIAG_HINT_MAX = 96 };
+enum { DIAG_MESSAGE_MAX = 256, DIAG_HINT_MAX = 96, DIAG_WITHIN_MAX = 512 };
 
 /* What is wrong with a rule, and where. */
 struct diag {
 	unsigned line, column; /* from 1; columns count characters */
 	size_t at, len;        /* the same in bytes of the text; len: what the caret underlines, may be 0 */
 	char message[DIAG_MESSAGE_MAX];
-	char hint[DIAG_HINT_MAX]; /* the nearest known name, or "" */
+	char hint[DIAG_HINT_MAX];     /* the nearest known name, or "" */
+	char within[DIAG_WITHIN_MAX]; /* the macro that the place calls and in which it is wrong, with its file; or ""
+				       */
 };
 
 /*
+ * message; did you mean "hint"?; in the macro "x", FILE:LINE:COLUMN
+ */
+void diag_say(const struct diag *diag, struct buf *out);
+/*
  * For people:
- *	NAME:LINE:COLUMN: message; did you mean "hint"?
+ *	NAME:LINE:COLUMN: what diag_say() says
  *	  the line
  *	     ^~~~
  * `name` is what they know the text by. The line is cut around the place when it is long, and control
@@ -42,6 +48,8 @@ struct rule_schema {
 	bool (*category)(const void *subject, const char *name, size_t n);
 };
 
+struct macros;
+
 struct query_options {
 	enum rule_dialect dialect;
 	const struct rule_schema *schema; /* NULL: everything is known */
@@ -53,6 +61,8 @@ struct query_options {
 	bool case_sensitive;      /* endgame: its other mode, in which == and in and functions do not fold */
 	bool implied_any;         /* a query may be a bare expression: any where it */
 	const char *implicit_key; /* a field that every sequence is joined by, before its own keys; NULL: none */
+	/* What may be called like a function, by the dialects elastic and endpoint (macro.h); NULL: none. */
+	const struct macros *macros;
 };
 
 /*
