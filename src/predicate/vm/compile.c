@@ -955,11 +955,24 @@ static int index_slots(struct program *p)
 	if (!p->slot_ids)
 		return no_memory();
 	p->slot_mask = size - 1;
+	for (uint32_t i = 0; i < p->n_slots; i++)
+		if (p->slots[i].id >= p->n_slot_of)
+			p->n_slot_of = p->slots[i].id + 1;
+	if (p->n_slot_of > VM_SLOT_OF_MAX)
+		p->n_slot_of = VM_SLOT_OF_MAX;
+	/* A few of them are hashed as quickly, and slots must have numbers that are short enough. */
+	if (p->n_slots < VM_ALL_MIN || p->n_slots >= UINT16_MAX)
+		p->n_slot_of = 0;
+	p->slot_of = arena_zeroed(&p->arena, p->n_slot_of + 1, sizeof(*p->slot_of));
+	if (!p->slot_of)
+		return no_memory();
 	for (uint32_t i = 0; i < p->n_slots; i++) {
 		uint32_t at = vm_slot_hash(p->slots[i].id) & p->slot_mask;
 
 		if (p->slots[i].event >= 0 || p->slots[i].id == FIELD_NONE)
 			continue;
+		if (p->slots[i].id < p->n_slot_of)
+			p->slot_of[p->slots[i].id] = (uint16_t)(i + 1);
 		while (p->slot_ids[at])
 			at = (at + 1) & p->slot_mask;
 		p->slot_ids[at] = i + 1;

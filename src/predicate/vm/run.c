@@ -81,20 +81,25 @@ static const struct field *const *row_of(const struct program *p, const struct e
 	return NULL;
 }
 
+static uint32_t slot_of(const struct program *p, field_id id)
+{
+	if (id < p->n_slot_of)
+		return p->slot_of[id];
+	for (uint32_t at = vm_slot_hash(id) & p->slot_mask; p->slot_ids[at]; at = (at + 1) & p->slot_mask)
+		if (p->slots[p->slot_ids[at] - 1].id == id)
+			return p->slot_ids[at];
+	return 0;
+}
+
 static void take_field(void *ctx, field_id id, const struct value *v)
 {
 	struct predicate_scratch *s = ctx;
-	const struct program *p = s->program;
+	uint32_t slot = slot_of(s->program, id);
 
-	for (uint32_t at = vm_slot_hash(id) & p->slot_mask; p->slot_ids[at]; at = (at + 1) & p->slot_mask) {
-		uint32_t slot = p->slot_ids[at] - 1;
-
-		if (p->slots[slot].id == id) {
-			s->slots[slot].v = *v;
-			s->slots[slot].epoch = s->epoch;
-			return;
-		}
-	}
+	if (!slot)
+		return;
+	s->slots[slot - 1].v = *v;
+	s->slots[slot - 1].epoch = s->epoch;
 }
 
 bool program_begin(const struct program *p, const struct predicate_input *in, struct predicate_scratch *s)

@@ -33,9 +33,12 @@ enum {
 #define COST_NONE UINT64_MAX
 #define COST_SURE 1000000ULL /* it is there in all events */
 
+/* Beside the places of a literal: the field is there, whatever it holds. */
+enum { PRESENT = MULTI_WHOLE + 1 };
+
 struct atom {
 	uint32_t slot;
-	enum multi_where where;
+	unsigned where;  /* enum multi_where, or PRESENT, which has no text */
 	struct str text; /* folded */
 	uint64_t hash;
 	uint32_t uses;    /* conditions that have it somewhere */
@@ -73,6 +76,7 @@ struct filed {
 /* What is looked up of one field. */
 struct index_field {
 	uint32_t slot;
+	bool is_values; /* of all fields */
 	uint32_t n;
 	struct atom **atoms; /* all */
 	struct exact {
@@ -83,6 +87,7 @@ struct index_field {
 	struct filed **filed; /* of each atom */
 	uint32_t *other;      /* whole texts that a number, an address, or true and false may be equal to */
 	uint32_t n_other;
+	struct filed *present;
 	size_t longest;       /* whole text */
 	struct multi *multi;  /* the others; NULL: none */
 	struct filed **parts; /* of multi's literals */
@@ -176,7 +181,7 @@ static bool atom_is(const void *item, const void *key)
 	       !memcmp(a->text.p, k->text.p, a->text.n);
 }
 
-static struct atom *atom_of(struct analysis *an, uint32_t slot, enum multi_where where, struct str text)
+static struct atom *atom_of(struct analysis *an, uint32_t slot, unsigned where, struct str text)
 {
 	struct arena *arena = &an->set->arena;
 	struct atom key = { .slot = slot, .where = where }, *a;
@@ -187,7 +192,7 @@ static struct atom *atom_of(struct analysis *an, uint32_t slot, enum multi_where
 		goto no_memory;
 	key.text = (struct str) { folded, fold_text(text.p, text.n, folded) };
 	key.hash = hash_bytes(folded, key.text.n, 0);
-	hash = hash_2u64(key.hash, slot << 2 | where, 0);
+	hash = hash_2u64(key.hash, slot << 3 | where, 0);
 	a = map_get(&an->atoms, hash, &key);
 	if (!a) {
 		a = arena_new(arena, struct atom);
@@ -219,6 +224,9 @@ static uint64_t cost_of(const struct analysis *an, const struct atom *a)
 {
 	uint64_t cost = COST_SURE * a->uses / (an->uses[a->slot] + 1), looking = 200;
 
+	/* Rules tell nothing of that: it is better than nothing. */
+	if (a->where == PRESENT)
+		return COST_SURE * 9 / 10;
 	/* What so many ask for is there in most events. */
 	if (a->uses > an->set->program->n_entries / 4)
 		cost = COST_SURE;
@@ -227,7 +235,10 @@ static uint64_t cost_of(const struct analysis *an, const struct atom *a)
 		cost += a->text.n > 1 ? 0 : a->text.p[0] == '/' ? COST_SURE : COST_SURE / 20;
 	} else if (a->where != MULTI_WHOLE) {
 		looking = 1000;
-		cost += a->text.n < 3 ? COST_SURE / 2 : a->text.n < 5 ? COST_SURE / 50 : 0;
+		cost += a->text.n < 2   ? COST_SURE * 3 / 4
+			: a->text.n < 3 ? COST_SURE / 2
+			: a->text.n < 5 ? COST_SURE / 50
+					: 0;
 	}
 	return cost + looking;
 }
@@ -397,6 +408,17 @@ static size_t skip_to(struct str s, size_t i, char open, char close)
 	return s.n;
 }
 
+/* Of runs that are equally long: one of signs that few texts have. */
+static unsigned rarity(const char *p, size_t n)
+{
+	unsigned rare = 0;
+
+	for (size_t i = 0; i < n; i++)
+		rare += !memchr("/-. ", p[i], 4) && !(p[i] >= '0' && p[i] <= '9') &&
+			!((p[i] | 0x20) >= 'a' && (p[i] | 0x20) <= 'z');
+	return rare;
+}
+
 /*
  * The longest run of letters that every text must have which fits a regular expression: only what stands in no
  * group and no class, where nothing is said but one thing after the other. Of what is not plainly so: none.
@@ -428,7 +450,7 @@ static struct atom *atom_of_regex(struct analysis *an, uint32_t slot, struct str
 		}
 		if (!is_letter && !memchr(".([?*+{}", c, 8) && c != '\\')
 			return NULL;
-		if (n > best_n) {
+		if (n > best_n || (n && n == best_n && rarity(text, n) > rarity(best, n))) {
 			memcpy(best, text, n);
 			best_n = n;
 			where = first && !(flags & IR_SEARCH) ? MULTI_BEGIN : MULTI_ANYWHERE;
@@ -442,7 +464,7 @@ static struct atom *atom_of_regex(struct analysis *an, uint32_t slot, struct str
 		else if (!is_letter && c == '{')
 			i = skip_to(s, i, 0, '}');
 	}
-	if (best_n < 2)
+	if (!best_n)
 		return NULL;
 	return atom_of(an, slot, where, shorten((struct str) { best, best_n }, false));
 }
@@ -544,7 +566,33 @@ static struct clause clause_of_or(struct analysis *an, const struct query *q, co
 	return all;
 }
 
-static struct clause clause_of(struct analysis *an, const struct query *q, ir_ref ref)
+/* What is true of no event without the field: a comparison of it with constants, or that it is not null. */
+static struct clause clause_of_presence(struct analysis *an, const struct query *q, ir_ref ref)
+{
+	const struct ir_node *n = ir_at(q, ref);
+	struct clause c;
+	uint32_t slot;
+
+	if (n->op == IR_NOT) {
+		n = ir_at(q, n->kid[0]);
+		if (n->op != IR_IS_NULL)
+			return no_clause();
+	} else if (!(n->op >= IR_EQ && n->op <= IR_GE) && n->op != IR_IN && n->op != IR_LIKE && n->op != IR_REGEX &&
+		   !(n->op == IR_CALL && n->fn == IR_CIDR_MATCH)) {
+		return no_clause();
+	}
+	if (ir_at(q, n->kid[0])->op != IR_FIELD || !slot_to_look_at(an, ir_at(q, n->kid[0]), &slot))
+		return no_clause();
+	for (uint32_t i = 1; i < n->n; i++)
+		if (!ir_is_const(ir_at(q, n->kid[i])))
+			return no_clause();
+	c = clause_new(an, 1);
+	if (c.cost != COST_NONE)
+		clause_add(an, &c, atom_of(an, slot, PRESENT, (struct str) { "", 0 }), 0);
+	return c;
+}
+
+static struct clause clause_of_literals(struct analysis *an, const struct query *q, ir_ref ref)
 {
 	const struct ir_node *n = ir_at(q, ref);
 	uint32_t slot;
@@ -568,6 +616,13 @@ static struct clause clause_of(struct analysis *an, const struct query *q, ir_re
 	default:
 		return no_clause();
 	}
+}
+
+static struct clause clause_of(struct analysis *an, const struct query *q, ir_ref ref)
+{
+	struct clause c = clause_of_literals(an, q, ref);
+
+	return c.cost == COST_NONE && !an->no_memory ? clause_of_presence(an, q, ref) : c;
 }
 
 static void keep_best(struct clause best[2], struct clause c)
@@ -628,6 +683,7 @@ static struct index_field *field_of(struct predicate_set *set, uint32_t slot)
 		if (set->fields[i].slot == slot)
 			return &set->fields[i];
 	set->fields[set->n_fields].slot = slot;
+	set->fields[set->n_fields].is_values = set->program->slots[slot].id == FIELD_NONE;
 	return &set->fields[set->n_fields++];
 }
 
@@ -733,6 +789,10 @@ static int index_field(struct predicate_set *set, struct index_field *f)
 		f->filed[i] = file(&set->arena, a);
 		if (!f->filed[i])
 			return out_of_memory();
+		if (a->where == PRESENT) {
+			f->present = f->filed[i];
+			continue;
+		}
 		if (a->where != MULTI_WHOLE) {
 			f->parts[n_parts] = f->filed[i];
 			literals[n_parts++] = (struct multi_literal) { scanned(a), a->where };
@@ -989,7 +1049,7 @@ static void look_up_other(struct choosing *c, const struct value *v)
 		multi_scan(f->multi, text.p, text.n, hit, c);
 }
 
-static void look_up(struct choosing *c, const struct value *v)
+static void look_up_item(struct choosing *c, const struct value *v)
 {
 	switch (v->type) {
 	case VALUE_NULL:
@@ -999,12 +1059,19 @@ static void look_up(struct choosing *c, const struct value *v)
 		break;
 	case VALUE_LIST:
 		for (size_t i = 0; i < v->list.n; i++)
-			look_up(c, &v->list.items[i]);
+			look_up_item(c, &v->list.items[i]);
 		break;
 	default:
 		look_up_other(c, v);
 		break;
 	}
+}
+
+static void look_up(struct choosing *c, const struct value *v)
+{
+	if (c->field->present && v->type != VALUE_NULL)
+		choose_all_of(c, c->field->present);
+	look_up_item(c, v);
 }
 
 static int by_number(const void *a, const void *b)
@@ -1053,7 +1120,9 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 	}
 	for (uint32_t i = 0; i < n_fields; i++) {
 		c.field = &set->fields[fields ? fields[i] : i];
-		look_up(&c, vm_load(set->program, s, c.field->slot));
+		/* Most fields that are asked for are not there. */
+		if (!vm_is_absent(s, c.field->slot, c.field->is_values))
+			look_up(&c, vm_load(set->program, s, c.field->slot));
 	}
 	for (uint32_t i = 0; i < n_always; i++)
 		s->list[c.n++] = always[i];
@@ -1083,7 +1152,7 @@ void predicate_set_stats(const struct predicate_set *set, struct predicate_set_s
 
 void predicate_set_explain(const struct predicate_set *set, uint32_t index, struct buf *out)
 {
-	static const char *const words[] = { "contains", "starts with", "ends with", "is" };
+	static const char *const words[] = { "contains", "starts with", "ends with", "is", "is there" };
 
 	if (index >= program_count(set->program))
 		return;
@@ -1092,10 +1161,12 @@ void predicate_set_explain(const struct predicate_set *set, uint32_t index, stru
 			const struct atom *a = set->clauses[index][k].atoms[i];
 			field_id id = set->program->slots[a->slot].id;
 
-			buf_printf(out, "%s%s %s \"%.*s\"",
+			buf_printf(out, "%s%s %s",
 				   i   ? " or "
 				   : k ? "; and "
 				       : "",
-				   id ? field_name(id) : "any field", words[a->where], (int)a->text.n, a->text.p);
+				   id ? field_name(id) : "any field", words[a->where]);
+			if (a->where != PRESENT)
+				buf_printf(out, " \"%.*s\"", (int)a->text.n, a->text.p);
 		}
 }

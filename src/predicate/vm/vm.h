@@ -20,8 +20,9 @@ enum {
 	VM_CHOICES_MAX = 16,      /* lists that one expression is about */
 	VM_ARENA_MAX = 256 << 20, /* of one program, without its patterns */
 	VM_CODE_MAX = 1 << 24,
-	VM_ALL_MIN = 8,    /* fields of a program: from here on those of a lens are read all at once */
-	VM_HASHED_MIN = 6, /* texts of a list: from here on they are hashed */
+	VM_ALL_MIN = 8,        /* fields of a program: from here on those of a lens are read all at once */
+	VM_HASHED_MIN = 6,     /* texts of a list: from here on they are hashed */
+	VM_SLOT_OF_MAX = 4096, /* numbers of fields that need not be hashed */
 };
 
 /* A field, loaded once an event. */
@@ -142,6 +143,8 @@ struct program {
 	struct vm_slot *slots;
 	uint32_t *slot_ids; /* hash table of slots with event -1, by field: slot + 1 */
 	uint32_t slot_mask;
+	uint16_t *slot_of; /* the same of the fields below n_slot_of, by their number */
+	uint32_t n_slot_of;
 	struct vm_leaf *leaves;
 	struct vm_instr *code;
 	struct vm_expr_op *expr;
@@ -197,6 +200,12 @@ enum truth vm_run_code(const struct program *p, const struct vm_instr *code, uin
 
 struct gate_cache;
 void gate_cache_free(struct gate_cache *c);
+
+/* Is it plain that the field of a slot, which is the event's own, is not there? is_values: it is of all fields. */
+static inline bool vm_is_absent(const struct predicate_scratch *s, uint32_t slot, bool is_values)
+{
+	return s->slots[slot].epoch != s->epoch && s->has_all && !is_values;
+}
 
 /* The value of a slot, for as long as the event is looked at. */
 const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot);
