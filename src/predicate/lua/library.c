@@ -214,8 +214,9 @@ static int call_host(lua_State *L)
 	struct lua *lua = lua_of(L);
 	union host_value arg[HOST_ARGS_MAX], result;
 	enum host_result r;
+	size_t bytes = 0;
 
-	for (int i = 0; i < HOST_ARGS_MAX && f->arg[i].type != HOST_NONE; i++)
+	for (int i = 0; i < HOST_ARGS_MAX && f->arg[i].type != HOST_NONE; i++) {
 		if (!take_argument(L, lua, f, i, &arg[i])) {
 			/* What is not there contains nothing and fits nothing: a field that is absent needs no `if`. */
 			if (i > 0 || f->result != HOST_BOOL)
@@ -223,6 +224,9 @@ static int call_host(lua_State *L)
 			lua_pushboolean(L, false);
 			return 1;
 		}
+		bytes += f->arg[i].type == HOST_TEXT ? arg[i].s.n : 0;
+	}
+	lua_look_ahead(L, lua, bytes);
 	r = host_call(&lua->host, f, arg, &result);
 	charge_work(L, lua);
 	if (r == HOST_REFUSED)
@@ -348,6 +352,7 @@ static int find(lua_State *L)
 	if (from > (double)n + 1)
 		return 0;
 	lua_charge(L, lua_of(L), (n + part_n) / 16);
+	lua_look_ahead(L, lua_of(L), n + part_n);
 	at = part_n ? memmem(p + (size_t)from - 1, n - ((size_t)from - 1), part, part_n) : p + (size_t)from - 1;
 	if (!at)
 		return 0;

@@ -7,7 +7,8 @@
  *
  *  - A run ends within its limits: instructions are counted by a hook, memory is one mapping, the clock is looked at by
  * the hook and whenever so much memory was handed out. Where one instruction may be about a large block the hook comes
- * more often, at last with each. Nothing that a script can call catches the stop.
+ * more often, at last with each. A call about a large text, which nothing can interrupt, is begun only when there is
+ * time for all of it. Nothing that a script can call catches the stop.
  *  - A run leaves nothing behind. Globals and libraries are read-only then. A script whose functions could keep
  * something (they assign to variables outside of them, or see tables made at the top level) is found out when it is
  * compiled, and its top level is run anew for each event, in a world of its own.
@@ -28,6 +29,7 @@ enum {
 	CLOCK_EVERY = 4,  /* looks without a large block for one at the clock */
 	LARGE = 16 << 10, /* bytes of a block that one instruction may walk through */
 	UNSEEN_MAX = 64 << 10,
+	NS_A_BYTE = 2,    /* that a search or a pattern takes at the most: 1.3 were measured */
 	LOAD_TIMES = 100, /* loading may take so much longer than a run: patterns are made then */
 	MEMORY_MIN = 256 << 10,
 	WALK_DEPTH_MAX = 32,
@@ -48,10 +50,11 @@ static uint64_t cpu_ns(void)
 }
 
 /*
- * Is the time over? It begins at the first look: a run that is never looked at is short. The wall clock is cheap to
- * read; when it says so, the thread's own time says whether the machine did other things meanwhile.
+ * Will the time be over when so much more is done? It begins at the first look: a run that is never looked at is short.
+ * The wall clock is cheap to read; when it says so, the thread's own time says whether the machine did other things
+ * meanwhile.
  */
-static bool is_late(struct lua *lua)
+static bool is_late_in(struct lua *lua, uint64_t ahead_ns)
 {
 	uint64_t now = clock_mono_ns(), used;
 
@@ -61,13 +64,18 @@ static bool is_late(struct lua *lua)
 		lua->began_cpu_ns = cpu_ns();
 		return false;
 	}
-	if (now < lua->until_ns)
+	if (now + ahead_ns < lua->until_ns)
 		return false;
 	used = cpu_ns() - lua->began_cpu_ns;
-	if (used >= lua->time_ns)
+	if (used + ahead_ns >= lua->time_ns)
 		return true;
 	lua->until_ns = now + lua->time_ns - used;
 	return false;
+}
+
+static bool is_late(struct lua *lua)
+{
+	return is_late_in(lua, 0);
 }
 
 static void say(struct lua *lua, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
@@ -102,6 +110,14 @@ void lua_charge(lua_State *L, struct lua *lua, uint64_t instructions)
 		stop(L);
 	}
 	if (instructions > STEP * CLOCK_EVERY && is_late(lua)) {
+		too_long(lua);
+		stop(L);
+	}
+}
+
+void lua_look_ahead(lua_State *L, struct lua *lua, size_t bytes)
+{
+	if (bytes > LARGE && is_late_in(lua, bytes * NS_A_BYTE)) {
 		too_long(lua);
 		stop(L);
 	}

@@ -45,6 +45,8 @@ static inline struct lua *lua_of(lua_State *L)
 
 /* So much was done in one call: ends the run when that is beyond its limits. */
 void lua_charge(lua_State *L, struct lua *lua, uint64_t instructions);
+/* A call about so many bytes is to begin: ends the run when it would end too late. */
+void lua_look_ahead(lua_State *L, struct lua *lua, size_t bytes);
 /* Leaves the table with all that scripts see on the stack. Errors are Lua's. */
 void lua_library(lua_State *L);
 /* Leaves the event on the stack. */

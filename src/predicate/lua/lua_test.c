@@ -215,6 +215,36 @@ TEST(hostile_scripts_end_within_their_limits_and_others_go_on)
 	log_set_level(LOG_LEVEL_INFO);
 }
 
+/* Nothing can interrupt it, so it would delay others by as long as it takes. */
+TEST(a_call_about_a_large_text_begins_only_with_time_for_all_of_it)
+{
+	static const struct {
+		const char *name, *text;
+		uint64_t time_ns;
+		enum script_verdict want;
+	} rows[] = {
+		{ "a search, in time", "return s:find('b', 1, true) == nil", 10 * NS_PER_S, SCRIPT_YES },
+		{ "a search, too late", "return s:find('b', 1, true) == nil", NS_PER_MS, SCRIPT_TOO_LONG },
+		{ "a pattern, in time", "return not shrike.matches(s, p)", 10 * NS_PER_S, SCRIPT_YES },
+		{ "a pattern, too late", "return not shrike.matches(s, p)", NS_PER_MS, SCRIPT_TOO_LONG },
+	};
+
+	log_set_level(LOG_LEVEL_ERROR);
+	for_each_row (r, rows) {
+		const struct script_limits limits = { .time_ns = r->time_ns };
+		const struct script_options options = { .limits = &limits };
+		auto_fixture struct fixture f = { 0 };
+		char text[256];
+
+		(void)snprintf(text, sizeof(text),
+			       "local p = shrike.regex('b') function match() local s = string.rep('a', 1000000) %s end",
+			       r->text);
+		require_ok(fixture_open(&f, text, &options));
+		check_int(script_run(f.script, &f.ev), r->want);
+	}
+	log_set_level(LOG_LEVEL_INFO);
+}
+
 TEST(scripts_that_cannot_run_are_refused_with_their_line)
 {
 	static const struct {
