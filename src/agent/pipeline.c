@@ -180,9 +180,13 @@ static void on_finding(void *ctx, const struct finding *finding)
 	atomic_fetch_add_explicit(&e->findings, 1, memory_order_relaxed);
 	if (!e->alerting || !alerting_found(e->alerting, e->shard, finding, id))
 		return;
-	log_notice("a rule matched", "rule=\"%s\" severity=%u pid=%u process=\"%.*s\" events=%zu alert=%s",
-		   finding->rule, finding->severity, rec ? rec->pid : 0, rec ? (int)sizeof(rec->comm) : 0,
-		   rec ? rec->comm : "", finding->n_events, id);
+	if (finding->message)
+		log_warning("trouble of the agent's own", "rule=\"%s\" what=\"%s\" alert=%s", finding->rule,
+			    finding->message, id);
+	else
+		log_notice("a rule matched", "rule=\"%s\" severity=%u pid=%u process=\"%.*s\" events=%zu alert=%s",
+			   finding->rule, finding->severity, rec ? rec->pid : 0, rec ? (int)sizeof(rec->comm) : 0,
+			   rec ? rec->comm : "", finding->n_events, id);
 }
 
 static void release(void *held)

@@ -102,7 +102,13 @@ static void put_of(const struct json_node *alert, struct buf *out)
 	const struct json_node *pid = view_field(alert, "process.pid"), *user = view_field(alert, "user.name");
 	const struct json_node *name = view_field(alert, "process.name");
 	const struct json_node *container = view_field(alert, "container.name");
-	const struct json_node *id = view_field(alert, "container.id"), *folded;
+	const struct json_node *id = view_field(alert, "container.id"), *folded, *rule = view_field(alert, "rule.id");
+
+	/* Trouble of the agent's own: what it is says more than which process it was busy with. */
+	if (rule && rule->type == JSON_STRING && !strncmp(rule->s, "shrike-", 7) && !view_field(alert, "rule.name")) {
+		put_safe(out, view_field(alert, "message"));
+		return;
+	}
 
 	put_safe(out, name ? name : view_field(alert, "process.executable"));
 	if (pid) {

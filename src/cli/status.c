@@ -345,11 +345,12 @@ static void engines(const struct page *p, const struct json_node *status)
 			buf_char(p->out, '\n');
 		}
 		if (disabled[0]) {
-			buf_str(p->out, "  scripts were disabled, for they went beyond their limits: ");
+			buf_str(p->out, "  scripts were disabled, for they failed or went beyond their limits: ");
 			text_safe(p->out, disabled, strlen(disabled));
+			buf_str(p->out, " (`shrike reload` tries them again)");
 			buf_char(p->out, '\n');
 		}
-		if (!node_u64(engine, "events"))
+		if (!node_u64(engine, "events") && !node_u64(engine, "rules"))
 			continue; /* it has no rules */
 		buf_str(p->out, "  engine ");
 		text_safe(p->out, name, strlen(name));

@@ -346,7 +346,14 @@ TEST(a_script_that_never_ends_is_disabled_and_that_is_told_once)
 	check_int(found, 15);
 	engine_detect.status(rig.shard, rig.n_shards, &status);
 	check_has(buf_text(&status), "\"scripts\":2,");
-	check_has(buf_text(&status), "\"scripts_disabled\":1,\"disabled\":\"slow\"");
+	check_has(buf_text(&status),
+		  "\"script_runs\":25,\"scripts_stopped\":10,\"scripts_disabled\":1,\"disabled\":\"slow\"");
+	/* Rules that are read again are tried again, and what was is not forgotten. */
+	check_int(reload(&rig, "rules:\n" SCRIPT("good", "return function(e) return true end")), 0);
+	feed(&rig, 15, 1015, 1, file);
+	buf_clear(&status);
+	engine_detect.status(rig.shard, rig.n_shards, &status);
+	check_has(buf_text(&status), "\"scripts\":1,\"script_runs\":26,\"scripts_stopped\":10,\"scripts_disabled\":0,");
 }
 
 /* Until the engine says so: events of another process go on meanwhile. False: it never did. */

@@ -50,7 +50,9 @@ static void tell_disabled(struct teller *t, const struct runner_match *m)
 	if (!stats.disabled || atomic_exchange(&t->part->told[m->rule], true))
 		return;
 	script_reason(of->script, reason, sizeof(reason));
-	(void)snprintf(message, sizeof(message), "the script of the rule %s was disabled: %s", of->id, reason);
+	(void)snprintf(message, sizeof(message),
+		       "the script of the rule %s was disabled: %s. It is tried again when rules are read again",
+		       of->id, reason);
 	t->findings++;
 	t->sink->put(t->sink->ctx, &(struct finding) { .rule = "shrike-script-disabled",
 						       .severity = book_risk_of(BOOK_MEDIUM),
@@ -247,6 +249,22 @@ static int open_waiting(struct house *h)
 	return r;
 }
 
+/* Rules go, what their scripts did stays counted. Shards that still run them may add to it; that is not seen. */
+static void keep_counts(struct house *h)
+{
+	const struct book *book = h->rules->book;
+
+	for (size_t i = 0; i < book->n_rules; i++) {
+		struct script_stats stats;
+
+		if (!book->rule[i].script)
+			continue;
+		script_stats(book->rule[i].script, &stats);
+		h->past_runs += stats.runs;
+		h->past_stopped += stats.too_long + stats.too_much + stats.failed;
+	}
+}
+
 /* Takes the reference. With the lock held. */
 static int run_rules(struct house *h, struct rules *fresh)
 {
@@ -271,6 +289,8 @@ static int run_rules(struct house *h, struct rules *fresh)
 		return r;
 	}
 	teller_follow(&h->teller, &rules->shared, scripts);
+	if (h->rules)
+		keep_counts(h);
 	rules_free(h->rules);
 	h->rules = take(rules);
 	return 0;
@@ -360,10 +380,11 @@ int house_reload(struct house *h, const char *rules_path, bool watch)
 }
 
 /* Scripts of all rules together, and which of them are disabled. */
-static void scripts_status(const struct book *book, struct buf *out)
+static void scripts_status(const struct house *h, struct buf *out)
 {
 	auto_buf struct buf off = { .max = HOUSE_WHY_MAX };
-	uint64_t runs = 0, failed = 0, scripts = 0, disabled = 0;
+	const struct book *book = h->rules->book;
+	uint64_t runs = h->past_runs, failed = h->past_stopped, scripts = 0, disabled = 0;
 
 	for (size_t i = 0; i < book->n_rules; i++) {
 		const struct book_rule *rule = &book->rule[i];
@@ -392,7 +413,7 @@ void house_status(struct house *h, struct buf *out)
 		   h->rules->local.n + h->rules->shared.n, h->rules->book->n_files, h->loads, h->loads_failed);
 	buf_str(out, ",\"rules_refused\":");
 	(void)json_write_str(out, h->why, strlen(h->why));
-	scripts_status(h->rules->book, out);
+	scripts_status(h, out);
 	(void)pthread_mutex_unlock(&h->lock);
 }
 

@@ -74,7 +74,8 @@ struct house {
 	int64_t told_ns[HOUSE_SHARDS_MAX], now_ns;
 	uint64_t lost; /* events for which there was no room */
 	uint64_t loads, loads_failed;
-	char why[HOUSE_WHY_MAX]; /* the last load failed; "": it did not */
+	uint64_t past_runs, past_stopped; /* of scripts of rules that ran before these */
+	char why[HOUSE_WHY_MAX];          /* the last load failed; "": it did not */
 };
 
 /*
