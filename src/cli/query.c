@@ -25,10 +25,13 @@ enum {
 
 enum explain { EXPLAIN_NO, EXPLAIN_TEXT, EXPLAIN_DOT };
 static const char *const explain_names[] = { "no", "text", "dot", NULL };
-static const char *const dialect_names[] = {
-	[RULE_ELASTIC] = "elastic", [RULE_ENDGAME] = "endgame",     [RULE_ENDPOINT] = "endpoint",
-	[RULE_SIGMA] = "sigma",     [RULE_SIGMA_SQL] = "sigma-sql", NULL
-};
+static const char *const dialect_names[] = { [RULE_ELASTIC] = "elastic",
+					     [RULE_ENDGAME] = "endgame",
+					     [RULE_ENDPOINT] = "endpoint",
+					     [RULE_KQL] = "kql",
+					     [RULE_SIGMA] = "sigma",
+					     [RULE_SIGMA_SQL] = "sigma-sql",
+					     NULL };
 
 struct query_options_cli {
 	char *file, *schema, *category, *timestamp, *tiebreaker, *limit, *socket;
@@ -55,7 +58,7 @@ static const struct verb_option options[] = {
 	    "the field with the event's time; none: the order of the input counts"),
 	ROW(tiebreaker, "tiebreaker", 0, "FIELD", OPT_STR, "", "the field that orders events of the same time"),
 	ROW(dialect, "dialect", 0, "NAME", OPT_ENUM, "elastic",
-	    "the language of the query: a kind of EQL, or sigma or sigma-sql: the YAML of a rule",
+	    "the language of the query: a kind of EQL, kql, or sigma or sigma-sql: the YAML of a rule",
 	    .names = dialect_names),
 	{ .value = { .name = "case-sensitive",
 		     .type = OPT_BOOL,

@@ -99,12 +99,14 @@ static int take_dialect(struct making *m, const struct json_node *v)
 		m->d.dialect = RULE_ENDGAME;
 	else if (v->type == JSON_STRING && !strcmp(v->s, "endpoint"))
 		m->d.dialect = RULE_ENDPOINT;
+	else if (v->type == JSON_STRING && !strcmp(v->s, "kql"))
+		m->d.dialect = RULE_KQL;
 	else if (v->type == JSON_STRING && !strcmp(v->s, "sigma"))
 		m->d.dialect = RULE_SIGMA;
 	else if (v->type == JSON_STRING && !strcmp(v->s, "sigma-sql"))
 		m->d.dialect = RULE_SIGMA_SQL;
 	else
-		return wrong(m, "dialect: wanted elastic, endgame, endpoint, sigma or sigma-sql");
+		return wrong(m, "dialect: wanted elastic, endgame, endpoint, kql, sigma or sigma-sql");
 	return 0;
 }
 

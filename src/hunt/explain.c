@@ -12,7 +12,7 @@ static const char *const kind_names[] = {
 
 static const char *const dialect_names[] = {
 	[RULE_ELASTIC] = "elastic", [RULE_ENDGAME] = "endgame",     [RULE_ENDPOINT] = "endpoint",
-	[RULE_SIGMA] = "sigma",     [RULE_SIGMA_SQL] = "sigma-sql",
+	[RULE_SIGMA] = "sigma",     [RULE_SIGMA_SQL] = "sigma-sql", [RULE_KQL] = "kql",
 };
 
 static bool is_first_use(const struct query *q, uint32_t at)

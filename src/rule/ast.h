@@ -38,6 +38,7 @@ enum ast_op {
 	AST_REGEX,
 	AST_CALL,    /* .str: name */
 	AST_LINEAGE, /* .lineage, .sub */
+	AST_VALUES,  /* all that the event has: KQL's values without a field */
 };
 
 struct ast_query;
@@ -61,7 +62,8 @@ struct ast {
 	bool optional; /* ?field */
 	bool bracketed;
 	uint16_t depth;
-	uint32_t n; /* kids */
+	uint16_t flags; /* of AST_LIKE and AST_REGEX: those of the node, beside what lowering gives it */
+	uint32_t n;     /* kids */
 	size_t at, len;
 	struct ast *kid, *last, *next;
 	const struct ast_call *call; /* in whose body it stands; NULL: the rule's own text */

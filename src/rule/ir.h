@@ -55,6 +55,7 @@ enum rule_dialect {
 	RULE_ELASTIC,   /* EQL as Elasticsearch means it, and the endpoint's `[...] as e0` with e0.field */
 	RULE_ENDGAME,   /* the older reference */
 	RULE_ENDPOINT,  /* elastic, and of endgame `descendant of [...]` and its sisters */
+	RULE_KQL,       /* no EQL: Kibana's query language, kql.h. Null and lists are as in elastic */
 	RULE_SIGMA,     /* no EQL: a rule in YAML, sigma.h. Null is as in elastic */
 	RULE_SIGMA_SQL, /* the same as programs read it that make SQL of it */
 };

@@ -246,8 +246,8 @@ static int set_pattern(struct lowering *lo, const struct ast *a, enum ir_op op, 
 		return r;
 	if (lower_is_null(lo, kids[0]))
 		return lower_made(lo, a, build_null(&lo->b), ret_ref);
-	return typed(lo, a, build_node(&lo->b, op, leaf_flags(lo) | (a->tilde ? IR_FOLD : 0), kids, i), RULE_BOOLEAN,
-		     ret_ref);
+	return typed(lo, a, build_node(&lo->b, op, leaf_flags(lo) | (a->tilde ? IR_FOLD : 0) | a->flags, kids, i),
+		     RULE_BOOLEAN, ret_ref);
 }
 
 /* Is this value behind a `:` a pattern? Beside dates, addresses and numbers only if it has wildcards. */
@@ -645,6 +645,8 @@ static int lower_any(struct lowering *lo, const struct ast *a, bool wants_condit
 		return call(lo, a, ret_ref);
 	case AST_LINEAGE:
 		return lineage(lo, a, ret_ref);
+	case AST_VALUES:
+		return lower_made(lo, a, build_node(&lo->b, IR_VALUES, 0, NULL, 0), ret_ref);
 	default:
 		return constant(lo, a, ret_ref);
 	}

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include "base/nearest.h"
+#include "rule/kql.h"
 
 void lower_hint(struct lowering *lo, const char *best)
 {
@@ -58,6 +59,8 @@ static bool field_type(const struct lowering *lo, struct str name, enum rule_typ
 		return false;
 	if (*ret_type == RULE_UNKNOWN && lo->elastic && str_is(name, timestamp))
 		*ret_type = RULE_DATE;
+	if (*ret_type == RULE_UNKNOWN && lo->options->dialect == RULE_KQL)
+		*ret_type = kql_type_of(name);
 	return true;
 }
 

@@ -94,7 +94,7 @@ int parse_node(struct parser *p, enum ast_op op, const struct token *t, struct a
 	return 0;
 }
 
-static int add_kid(struct parser *p, struct ast *a, struct ast *kid)
+int parse_add_kid(struct parser *p, struct ast *a, struct ast *kid)
 {
 	if (a->n >= RULE_LIST_MAX)
 		return fail_max(p, kid->at, kid->len, "more than %d in one list", RULE_LIST_MAX);
@@ -220,7 +220,7 @@ static int parse_steps(struct parser *p, struct ast **field)
 		item->i = p->t.i;
 		r = parse_advance(p);
 		r = r < 0 ? r : parse_expect(p, TOK_RBRACKET, "\"]\"");
-		r = r < 0 ? r : add_kid(p, item, *field);
+		r = r < 0 ? r : parse_add_kid(p, item, *field);
 		if (r < 0)
 			return r;
 		extend(p, item);
@@ -231,7 +231,7 @@ static int parse_steps(struct parser *p, struct ast **field)
 		r = r < 0 ? r : parse_advance(p);
 		r = r < 0 ? r : name_segment(p, &member->str);
 		r = r < 0 ? r : name_rest(p, &member->str);
-		r = r < 0 ? r : add_kid(p, member, item);
+		r = r < 0 ? r : parse_add_kid(p, member, item);
 		if (r < 0)
 			return r;
 		extend(p, member);
@@ -342,7 +342,7 @@ static int parse_list(struct parser *p, struct ast *a)
 	r = parse_advance(p);
 	while (r >= 0 && !at(p, TOK_RPAREN)) {
 		r = parse_expression(p, &kid);
-		r = r < 0 ? r : add_kid(p, a, kid);
+		r = r < 0 ? r : parse_add_kid(p, a, kid);
 		if (r < 0)
 			return r;
 		if (at(p, TOK_RPAREN))
@@ -446,7 +446,7 @@ static int parse_methods(struct parser *p, struct ast **value)
 			/* field : name(...) would be a call as a pattern, which is none. */
 			if (at(p, TOK_LPAREN)) {
 				p->before = name;
-				r = add_kid(p, call, *value);
+				r = parse_add_kid(p, call, *value);
 				r = r < 0 ? r : parse_list(p, call);
 				if (r < 0)
 					return r;
@@ -553,12 +553,12 @@ static int parse_signed(struct parser *p, struct ast **ret_node)
 		struct ast *zero = NULL;
 
 		r = parse_node(p, AST_INT, &sign, &zero);
-		r = r < 0 ? r : add_kid(p, neg, zero);
+		r = r < 0 ? r : parse_add_kid(p, neg, zero);
 		if (r < 0)
 			return r;
 	}
 	*ret_node = neg;
-	return add_kid(p, neg, a);
+	return parse_add_kid(p, neg, a);
 }
 
 /* ---- operators -------------------------------------------------------------------------- */
@@ -605,7 +605,7 @@ static int parse_set(struct parser *p, struct ast **value, bool *ret_found)
 		return r;
 	a->tilde = p->t.tilde;
 	a->negated = negated;
-	r = add_kid(p, a, *value);
+	r = parse_add_kid(p, a, *value);
 	r = r < 0 ? r : parse_advance(p);
 	if (r < 0)
 		return r;
@@ -622,7 +622,7 @@ static int parse_set(struct parser *p, struct ast **value, bool *ret_found)
 		return parse_expected(p, "\"(\"");
 	} else {
 		r = parse_signed(p, &kid);
-		r = r < 0 ? r : add_kid(p, a, kid);
+		r = r < 0 ? r : parse_add_kid(p, a, kid);
 	}
 	if (r < 0)
 		return r;
@@ -694,7 +694,7 @@ static int parse_level(struct parser *p, int level, struct ast **ret_node)
 			a = left;
 		} else {
 			r = parse_node(p, op, &p->t, &a);
-			r = r < 0 ? r : add_kid(p, a, left);
+			r = r < 0 ? r : parse_add_kid(p, a, left);
 			if (r < 0)
 				return r;
 		}
@@ -702,7 +702,7 @@ static int parse_level(struct parser *p, int level, struct ast **ret_node)
 		r = r < 0 ? r : parse_level(p, here + 1, &right);
 		if (r >= 0 && here == LEVEL_COMPARE && !is_endgame(p))
 			r = parse_set(p, &right, &found);
-		r = r < 0 ? r : add_kid(p, a, right);
+		r = r < 0 ? r : parse_add_kid(p, a, right);
 		if (r < 0)
 			return r;
 		left = a;
@@ -738,7 +738,7 @@ static int parse_operand(struct parser *p, struct ast **ret_node)
 		a = outer;
 		outer = a->kid;
 		a->kid = NULL;
-		r = add_kid(p, a, inner);
+		r = parse_add_kid(p, a, inner);
 		inner = a;
 	}
 	*ret_node = inner;

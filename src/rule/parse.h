@@ -48,6 +48,7 @@ int parse_expect(struct parser *p, enum token_kind kind, const char *what);
 /* A word of the language is at hand, which is no field's name. */
 bool parse_at_reserved(const struct parser *p);
 int parse_node(struct parser *p, enum ast_op op, const struct token *t, struct ast **ret_node);
+int parse_add_kid(struct parser *p, struct ast *a, struct ast *kid);
 
 int parse_expression(struct parser *p, struct ast **ret_node);
 /* any where ..., "category" where ... */

@@ -2,7 +2,9 @@
 #include "rule/rule.h"
 #include "base/err.h"
 #include "rule/ast.h"
+#include "rule/count.h"
 #include "rule/expand.h"
+#include "rule/kql.h"
 #include "rule/lower.h"
 
 enum wanted { WANT_QUERY, WANT_CONDITION, WANT_VALUE };
@@ -28,9 +30,12 @@ static int compile(const char *text, size_t n, enum wanted wanted, const struct 
 		reterr_diag = &diag;
 	*reterr_diag = (struct diag) { .line = 1, .column = 1 };
 	arena_init(&scratch, RULE_ARENA_MAX);
-	r = rule_parse(text, n, wanted != WANT_QUERY, options, &scratch, reterr_diag, &ast);
+	r = (options->dialect == RULE_KQL ? kql_parse : rule_parse)(text, n, wanted != WANT_QUERY, options, &scratch,
+								    reterr_diag, &ast);
 	if (r >= 0 && has_macros(options))
 		r = macro_expand(ast, text, n, options, NULL, &scratch, reterr_diag, &macros);
+	if (r >= 0 && options->count)
+		r = rule_count(ast, options, &scratch, reterr_diag);
 	if (r >= 0)
 		r = rule_lower(ast, text, n, options, wanted == WANT_VALUE, &scratch, reterr_diag, ret_query);
 	if (r >= 0)

@@ -22,6 +22,7 @@ struct diag {
 	char hint[DIAG_HINT_MAX];     /* the nearest known name, or "" */
 	char within[DIAG_WITHIN_MAX]; /* the macro that the place calls and in which it is wrong, with its file; or ""
 				       */
+	const char *feature; /* a word of docs/rules.md: it may be right, but needs what is not there; or NULL */
 };
 
 /*
@@ -49,6 +50,17 @@ struct rule_schema {
 };
 
 struct macros;
+/*
+ * Events that have to come together: a query for single events becomes one for so many of them. An event that lacks
+ * one of the fields is not counted. At most RULE_RUNS_MAX events; or two, of which one field has two values.
+ */
+struct query_count {
+	const char *const *by; /* fields that are equal in all of them */
+	size_t n_by;
+	uint32_t at_least; /* 1 or more */
+	uint64_t span_ns;  /* within so long */
+	const char *other; /* a field that is another in the second of two events, or NULL */
+};
 
 struct query_options {
 	enum rule_dialect dialect;
@@ -63,6 +75,7 @@ struct query_options {
 	const char *implicit_key; /* a field that every sequence is joined by, before its own keys; NULL: none */
 	/* What may be called like a function, by the dialects elastic and endpoint (macro.h); NULL: none. */
 	const struct macros *macros;
+	const struct query_count *count; /* of the events that the query finds; NULL: each counts by itself */
 };
 
 /*
