@@ -519,7 +519,7 @@ static const struct route routes[] = {
 
 struct route_table alerts_api_routes(struct alerts_api *x)
 {
-	return (struct route_table) { routes, countof(routes), x };
+	return (struct route_table) { routes, countof(routes), x, &alerts_proto_file };
 }
 
 /* ---- life ------------------------------------------------------------------------------------------------------- */

@@ -9,7 +9,6 @@
 #include <unistd.h>
 #include "api/alerts_proto.h"
 #include "api/api.h"
-#include "api/export.h"
 #include "api/tokens.h"
 #include "base/clock.h"
 #include "base/err.h"
@@ -38,7 +37,7 @@ static int open_api(struct fixture *f)
 {
 	char tokens[96], audit[96];
 	struct api_settings settings = { 0 }, own;
-	const struct route_table tables[] = { alerts_api_routes(f->x), export_routes(NULL) };
+	const struct route_table tables[] = { alerts_api_routes(f->x) };
 	const struct api_options options = { .settings = &settings, .tables = tables, .n_tables = countof(tables) };
 	const struct token_row rows[] = {
 		{ .name = "oper", .role = ROLE_OPERATOR },

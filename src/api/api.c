@@ -168,15 +168,19 @@ int api_open(const struct api_options *options, struct api **ret_api)
 
 	if (!api)
 		return err_new(-ENOMEM, "no memory for the API");
-	if (options->n_tables >= TABLES_MAX)
+	if (options->n_tables + 2 > TABLES_MAX)
 		return err_new(-E2BIG, "more than %d tables of routes", TABLES_MAX);
 	api->options = *options;
 	api->settings = *options->settings;
 	api->options.settings = NULL;
 	api->tcp_fd = api->unix_fd = -1;
 	api->tables[api->n_tables++] = (struct route_table) { api_routes, api_n_routes, api };
-	for (size_t i = 0; i < options->n_tables; i++)
+	for (size_t i = 0; i < options->n_tables; i++) {
 		api->tables[api->n_tables++] = options->tables[i];
+		if (options->tables[i].proto)
+			api->services.files[api->services.n++] = options->tables[i].proto;
+	}
+	api->tables[api->n_tables++] = grpc_services_routes(&api->services);
 	r = open_all(api, options);
 	if (r < 0)
 		return err_wrap(r, "start the API");

@@ -508,15 +508,6 @@ int export_metrics(struct export *x, struct arena *arena, struct ring_metrics *r
 
 /* ---- routes --------------------------------------------------------------------------------------------- */
 
-#define REFLECTION(path_)                                                                                              \
-	{ .method = "POST",                                                                                            \
-	  .path = (path_),                                                                                             \
-	  .role = ROLE_VIEWER,                                                                                         \
-	  .body_max = GRPC_BODY_MAX,                                                                                   \
-	  .handle = export_reflection,                                                                                 \
-	  .data = export_reflection_data,                                                                              \
-	  .doc = "gRPC: what services and messages there are" }
-
 static const char *const stream_types[] = { "text/event-stream", "application/x-ndjson", NULL };
 static const struct route_param stream_params[] = {
 	{ .name = "format",
@@ -538,12 +529,6 @@ static const struct route routes[] = {
 		   &ring_metrics_request_message, &ring_metrics_message, "gRPC: the books of the ring"),
 	GRPC_ROUTE("/shrike.v1.EbpfExport/", ROLE_VIEWER, export_grpc_unknown, NULL, NULL,
 		   "gRPC: says that there is no such method"),
-	GRPC_ROUTE("/grpc.health.v1.Health/Check", ROLE_NONE, export_health_check, NULL, NULL,
-		   "gRPC: is the service there?"),
-	GRPC_ROUTE("/grpc.health.v1.Health/Watch", ROLE_NONE, export_health_watch, NULL, NULL,
-		   "gRPC: the same, and whenever it changes"),
-	REFLECTION("/grpc.reflection.v1.ServerReflection/ServerReflectionInfo"),
-	REFLECTION("/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"),
 	{ .method = "GET",
 	  .path = "/api/v1/ebpf/stream",
 	  .role = ROLE_VIEWER,
@@ -573,5 +558,5 @@ static const struct route routes[] = {
 
 struct route_table export_routes(struct export *x)
 {
-	return (struct route_table) { routes, countof(routes), x };
+	return (struct route_table) { routes, countof(routes), x, export_proto_file() };
 }

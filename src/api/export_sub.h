@@ -105,9 +105,5 @@ void export_grpc_unknown(struct http_request *req);
 void export_http_stream(struct http_request *req);
 void export_http_query(struct http_request *req);
 void export_http_metrics(struct http_request *req);
-void export_health_check(struct http_request *req);
-void export_health_watch(struct http_request *req);
-void export_reflection(struct http_request *req);
-void export_reflection_data(struct http_request *req, const void *bytes, size_t n, bool end);
 /* Fills the books of the ring; lists lie in the arena. */
 int export_metrics(struct export *x, struct arena *arena, struct ring_metrics *ret_metrics);

@@ -39,9 +39,9 @@ TEST(a_grpc_client_gets_what_it_asks_for)
 		const char *name, *words, *says;
 	} rows[] = {
 		{ "services", "services",
-		  "v1 shrike.v1.EbpfExport shrike.v1.Alerts grpc.health.v1.Health grpc.reflection.v1.ServerReflection "
+		  "v1 shrike.v1.EbpfExport grpc.health.v1.Health grpc.reflection.v1.ServerReflection "
 		  "grpc.reflection.v1alpha.ServerReflection\n"
-		  "v1alpha shrike.v1.EbpfExport shrike.v1.Alerts grpc.health.v1.Health "
+		  "v1alpha shrike.v1.EbpfExport grpc.health.v1.Health "
 		  "grpc.reflection.v1.ServerReflection "
 		  "grpc.reflection.v1alpha.ServerReflection\n" },
 		{ "health", "health", "0801 0801\n0803\nNOT_FOUND | there is no such service\n" },

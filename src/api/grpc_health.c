@@ -4,7 +4,6 @@
  * does, and "" is the agent itself; a watch says so once and then holds on.
  */
 #include <stdlib.h>
-#include "api/export_sub.h"
 #include "api/grpc.h"
 #include "api/grpc_services.h"
 #include "base/clock.h"
@@ -77,11 +76,11 @@ static bool read_service(struct http_request *req, int32_t *ret_status)
 		err_clear();
 		return false;
 	}
-	*ret_status = !*asked.service || grpc_has_service(asked.service) ? SERVING : SERVICE_UNKNOWN;
+	*ret_status = !*asked.service || grpc_has_service(req->ctx, asked.service) ? SERVING : SERVICE_UNKNOWN;
 	return true;
 }
 
-void export_health_check(struct http_request *req)
+void grpc_health_check(struct http_request *req)
 {
 	auto_buf struct buf answer = { .max = 64 };
 	struct health_response response;
@@ -134,7 +133,7 @@ static void watch_closed(void *ctx, bool complete)
 	free(ctx);
 }
 
-void export_health_watch(struct http_request *req)
+void grpc_health_watch(struct http_request *req)
 {
 	static const struct http_stream stream = { .produce = watch_produce, .closed = watch_closed };
 	struct watch *w;

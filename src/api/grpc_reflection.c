@@ -4,8 +4,6 @@
  * there are, and the descriptors of their files, for clients that were built without them.
  */
 #include <stdlib.h>
-#include "api/export_proto.h"
-#include "api/export_sub.h"
 #include "api/grpc.h"
 #include "api/grpc_services.h"
 #include "base/clock.h"
@@ -119,32 +117,6 @@ const struct proto_file reflection_alpha_proto_file = {
 
 /* ---- what there is ------------------------------------------------------------------------------ */
 
-const struct proto_file *grpc_file_at(size_t i)
-{
-	switch (i) {
-	case 0:
-		return export_proto_file();
-	case 1:
-		return &alerts_proto_file;
-	case 2:
-		return &health_proto_file;
-	case 3:
-		return &reflection_proto_file;
-	case 4:
-		return &reflection_alpha_proto_file;
-	default:
-		return NULL;
-	}
-}
-
-/* What stands behind "shrike.v1." of a name; NULL: it is not of this package. */
-static const char *within(const struct proto_file *file, const char *name)
-{
-	size_t n = strlen(file->package);
-
-	return !strncmp(name, file->package, n) && name[n] == '.' ? name + n + 1 : NULL;
-}
-
 /* Is `name` "Message", or does it go on with ".member"? */
 static const char *member_of(const char *name, const char *of)
 {
@@ -182,12 +154,13 @@ static bool service_declares(const struct proto_service *s, const char *name)
 	return false;
 }
 
-const struct proto_file *grpc_file_of_symbol(const char *name)
+/* The file that declares a service, method, message, enum or field of this full name; or NULL. */
+static const struct proto_file *file_of_symbol(const struct grpc_services *services, const char *name)
 {
 	const struct proto_file *file;
 
-	for (size_t i = 0; (file = grpc_file_at(i)); i++) {
-		const char *rest = within(file, name);
+	for (size_t i = 0; (file = grpc_file_at(services, i)); i++) {
+		const char *rest = grpc_within(file, name);
 
 		if (!rest)
 			continue;
@@ -198,19 +171,6 @@ const struct proto_file *grpc_file_of_symbol(const char *name)
 				return file;
 	}
 	return NULL;
-}
-
-bool grpc_has_service(const char *name)
-{
-	const struct proto_file *file;
-
-	for (size_t i = 0; (file = grpc_file_at(i)); i++) {
-		const char *rest = within(file, name);
-
-		if (rest && file->service && !strcmp(rest, file->service->name))
-			return true;
-	}
-	return false;
 }
 
 /* ---- answers -------------------------------------------------------------------------------------- */
@@ -240,13 +200,13 @@ static void add_file(struct buf *out, const struct proto_file *file)
 	proto_end(out, at);
 }
 
-static void add_services(struct buf *out)
+static void add_services(const struct grpc_services *services, struct buf *out)
 {
 	const struct proto_file *file;
 	size_t at, service_at;
 
 	proto_begin(out, LIST, &at);
-	for (size_t i = 0; (file = grpc_file_at(i)); i++) {
+	for (size_t i = 0; (file = grpc_file_at(services, i)); i++) {
 		auto_buf struct buf name = { .max = 256 };
 
 		if (!file->service)
@@ -259,11 +219,11 @@ static void add_services(struct buf *out)
 	proto_end(out, at);
 }
 
-static const struct proto_file *file_by_path(const char *path)
+static const struct proto_file *file_by_path(const struct grpc_services *services, const char *path)
 {
 	const struct proto_file *file;
 
-	for (size_t i = 0; (file = grpc_file_at(i)); i++)
+	for (size_t i = 0; (file = grpc_file_at(services, i)); i++)
 		if (!strcmp(file->path, path))
 			return file;
 	return NULL;
@@ -282,17 +242,18 @@ static uint32_t question_of(struct str bytes)
 	return number;
 }
 
-static void add_answer(struct buf *out, const struct reflection_request *asked, uint32_t question)
+static void add_answer(const struct grpc_services *services, const struct reflection_request *asked, uint32_t question,
+		       struct buf *out)
 {
 	switch (question) {
 	case 3:
-		add_file(out, file_by_path(asked->file_by_filename));
+		add_file(out, file_by_path(services, asked->file_by_filename));
 		break;
 	case 4:
-		add_file(out, grpc_file_of_symbol(asked->file_containing_symbol));
+		add_file(out, file_of_symbol(services, asked->file_containing_symbol));
 		break;
 	case 7:
-		add_services(out);
+		add_services(services, out);
 		break;
 	case 5:
 	case 6:
@@ -304,7 +265,7 @@ static void add_answer(struct buf *out, const struct reflection_request *asked, 
 }
 
 /* One gRPC message to the end of `out`. */
-static int answer(struct str message, struct buf *out)
+static int answer(const struct grpc_services *services, struct str message, struct buf *out)
 {
 	auto_arena struct arena arena = { .max = 1 << 20 };
 	auto_buf struct buf text = { .max = PENDING_MAX };
@@ -316,7 +277,7 @@ static int answer(struct str message, struct buf *out)
 		return r;
 	proto_add_str(&text, VALID_HOST, asked.host);
 	proto_add_bytes(&text, ORIGINAL, message.p, message.n);
-	add_answer(&text, &asked, question_of(message));
+	add_answer(services, &asked, question_of(message), &text);
 	grpc_head(head, false, text.len);
 	buf_add(out, head, sizeof(head));
 	buf_add(out, buf_text(&text), text.len);
@@ -373,7 +334,7 @@ static void closed(void *ctx, bool complete)
 	free(r);
 }
 
-void export_reflection(struct http_request *req)
+void grpc_reflection(struct http_request *req)
 {
 	static const struct http_stream stream = { .produce = produce, .closed = closed };
 	struct reflection *r;
@@ -393,7 +354,7 @@ void export_reflection(struct http_request *req)
 		http_wake_in(req, r->deadline_ns - clock_boot_ns());
 }
 
-void export_reflection_data(struct http_request *req, const void *bytes, size_t n, bool end)
+void grpc_reflection_data(struct http_request *req, const void *bytes, size_t n, bool end)
 {
 	struct reflection *r = req->data;
 	struct str message;
@@ -403,7 +364,7 @@ void export_reflection_data(struct http_request *req, const void *bytes, size_t 
 		return;
 	grpc_parser_add(&r->in, bytes, n);
 	while (!r->error && (more = grpc_parser_next(&r->in, &message)) > 0)
-		r->error = answer(message, &r->out);
+		r->error = answer(req->ctx, message, &r->out);
 	if (more < 0)
 		r->error = more;
 	if (r->error) {

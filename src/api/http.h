@@ -84,11 +84,15 @@ struct route {
 	const char *const *types;             /* of the answer; NULL-terminated. NULL: JSON, or gRPC */
 };
 
+struct proto_file;
+
 /* The tables that the API is opened with; `ctx` is every request's req->ctx. */
 struct route_table {
 	const struct route *routes;
 	size_t n;
 	void *ctx;
+	const struct proto_file
+		*proto; /* of the gRPC service among them, for clients that ask what there is; or NULL */
 };
 
 /* ---- requests --------------------------------------------------------------------------------------------- */

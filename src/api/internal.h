@@ -16,6 +16,7 @@
 #include "api/access.h"
 #include "api/api.h"
 #include "api/audit.h"
+#include "api/grpc_services.h"
 #include "api/http.h"
 #include "api/http1.h"
 #include "api/ws.h"
@@ -61,6 +62,7 @@ enum { LOOPS_MAX = 8, TABLES_MAX = 16 };
 struct api {
 	struct api_options options;
 	struct api_settings settings; /* numbers alone; the strings are below */
+	struct grpc_services services; /* that the tables have */
 	struct route_table tables[TABLES_MAX];
 	size_t n_tables;
 	struct access *access;

@@ -4,6 +4,7 @@
 #include <string.h>
 #include "api/alerts_api.h"
 #include "api/export.h"
+#include "api/grpc_services.h"
 #include "api/rig.h"
 #include "base/err.h"
 #include "base/json.h"
@@ -17,7 +18,8 @@ static size_t all_tables(struct route_table tables[8])
 	tables[0] = api_own_routes();
 	tables[1] = export_routes(NULL);
 	tables[2] = alerts_api_routes(NULL);
-	return 3;
+	tables[3] = grpc_services_routes(NULL);
+	return 4;
 }
 
 static const struct json_node *operation_of(const struct json_node *root, const struct route *route)
