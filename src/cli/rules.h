@@ -29,6 +29,12 @@ void rules_problem(struct rules_run *r, const struct book_problem *p);
 /* "event", "sequence", "lua": what a rule is made of. */
 const char *rules_kind(const struct book_rule *rule);
 
+struct rules_copied {
+	size_t fresh, same, other; /* files: that are there now; that were, with these contents; with others */
+};
+/* Files whose rules are all good, into the folder of the options. `can_run`: of each rule of the book. */
+int rules_copy(struct rules_run *r, const bool *can_run, struct rules_copied *ret_copied);
+
 enum exit_code rules_test(struct rules_run *r);
 enum exit_code rules_import(struct rules_run *r);
 enum exit_code rules_list(struct rules_run *r);

@@ -2,15 +2,11 @@
 /*
  * rules_import - shrike rules import: which rules of a checkout can we run, and why not the others?
  *
- * Each rule is tried as the engine would take it. With --into, files whose rules are all good are copied as they are,
- * below the same names, for an agent to read.
+ * Each rule is tried as the engine would take it. With --into, files whose rules are all good are copied
+ * (rules_copy.c).
  */
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
-#include <limits.h>
 #include <string.h>
-#include <sys/stat.h>
 #include "base/err.h"
 #include "cli/rules.h"
 #include "sequence/runner.h"
@@ -26,8 +22,8 @@ struct reason {
 struct import {
 	struct rules_run *r;
 	struct reason reason[REASONS_MAX];
-	size_t n_reasons, loaded, refused, warnings, copied, own, sigma, elastic;
-	bool *can_run; /* of each rule of the book */
+	size_t n_reasons, loaded, refused, warnings, own, sigma, elastic;
+	struct rules_copied copied;
 };
 
 /* ---- reasons ---------------------------------------------------------------------------------- */
@@ -123,112 +119,6 @@ static void put_loaded(struct import *im, const struct book_rule *rule)
 	}
 }
 
-/* ---- copies ----------------------------------------------------------------------------------- */
-
-/* Are all rules of this file good? The rules of a book share the name of their file. */
-static bool is_good(const struct import *im, const char *file)
-{
-	const struct book *b = im->r->book;
-
-	for (size_t i = 0; i < b->n_problems; i++)
-		if (!b->problem[i].is_warning && b->problem[i].file == file)
-			return false;
-	for (size_t i = 0; i < b->n_rules; i++)
-		if (!im->can_run[i] && b->rule[i].file == file)
-			return false;
-	return true;
-}
-
-/* The folders that a path needs, below one that is there. */
-static int make_folders(char *path, size_t from)
-{
-	for (char *p = path + from; (p = strchr(p, '/')); p++) {
-		int r;
-
-		*p = 0;
-		r = mkdir(path, 0755) < 0 && errno != EEXIST ? err_sys(errno, "make the folder %s", path) : 0;
-		*p = '/';
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
-static int copy_bytes(const char *from, const char *to)
-{
-	auto_close int in = open(from, O_RDONLY | O_CLOEXEC), out = -1;
-	char part[16384];
-	ssize_t n;
-
-	if (in < 0)
-		return err_sys(errno, "open %s", from);
-	/* Never over what is there: two sources may have files of one name. */
-	out = open(to, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (out < 0)
-		return err_sys(errno, "write %s", to);
-	while ((n = read(in, part, sizeof(part))) > 0)
-		if (write(out, part, (size_t)n) != n)
-			return err_sys(errno ? errno : EIO, "write %s", to);
-	return n < 0 ? err_sys(errno, "read %s", from) : 0;
-}
-
-/* Rules of one file follow each other only by chance: each file is copied with the first of its rules. */
-static bool is_first_of_file(const struct book *b, size_t i)
-{
-	for (size_t k = 0; k < i; k++)
-		if (b->rule[k].file == b->rule[i].file)
-			return false;
-	return true;
-}
-
-/* `name` below the folder that is imported, to the same name below the other. */
-static int copy_file(struct import *im, const char *name)
-{
-	const char *into = im->r->o->into, *below = name, *slash = strrchr(name, '/');
-	size_t n = strlen(im->r->path);
-	char to[PATH_MAX];
-	int r;
-
-	if (!strncmp(name, im->r->path, n) && (name[n] == '/' || im->r->path[n - 1] == '/'))
-		below += n + (name[n] == '/');
-	else if (slash)
-		below = slash + 1;
-	if (snprintf(to, sizeof(to), "%s/%s", into, below) >= (int)sizeof(to))
-		return err_new(-ENAMETOOLONG, "%s/%s: too long a path", into, below);
-	r = mkdir(into, 0755) < 0 && errno != EEXIST ? err_sys(errno, "make the folder %s", into) : 0;
-	if (r == 0)
-		r = make_folders(to, strlen(into) + 1);
-	return r < 0 ? r : copy_bytes(name, to);
-}
-
-/* The file of a rule, with the module that it names: that of another rule may be there already. */
-static int copy_rule(struct import *im, const struct book_rule *rule)
-{
-	const char *slash = strrchr(rule->file, '/');
-	char module[PATH_MAX];
-	int r = copy_file(im, rule->file);
-
-	if (r < 0)
-		return r;
-	im->copied++;
-	if (!rule->module)
-		return 0;
-	(void)snprintf(module, sizeof(module), "%.*s%s", slash ? (int)(slash + 1 - rule->file) : 0, rule->file,
-		       rule->module);
-	return copy_file(im, module);
-}
-
-static int copy_all(struct import *im)
-{
-	const struct book *b = im->r->book;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < b->n_rules; i++)
-		if (is_first_of_file(b, i) && is_good(im, b->rule[i].file))
-			r = copy_rule(im, &b->rule[i]);
-	return r;
-}
-
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 static int by_count(const void *a, const void *b)
@@ -248,9 +138,9 @@ static void put_summary(struct import *im)
 	if (r->o->output == OUTPUT_JSON) {
 		buf_printf(&r->out,
 			   "{\"files\":%zu,\"loaded\":%zu,\"own\":%zu,\"sigma\":%zu,\"elastic\":%zu,\"refused\":%zu,"
-			   "\"warnings\":%zu,\"copied\":%zu,\"reasons\":{",
+			   "\"warnings\":%zu,\"copied\":%zu,\"unchanged\":%zu,\"kept\":%zu,\"reasons\":{",
 			   r->book->n_files, im->loaded, im->own, im->sigma, im->elastic, im->refused, im->warnings,
-			   im->copied);
+			   im->copied.fresh, im->copied.same, im->copied.other);
 		for (size_t i = 0; i < im->n_reasons; i++)
 			buf_printf(&r->out, "%s\"%s\":%zu", i ? "," : "",
 				   im->reason[i].feature ? im->reason[i].feature : "wrong", im->reason[i].n);
@@ -266,15 +156,22 @@ static void put_summary(struct import *im)
 									   : "");
 		else
 			rules_line(r, "%6zu  are wrong as they are", im->reason[i].n);
-	if (im->copied)
-		rules_line(r, "%6zu  files were copied into %s", im->copied, r->o->into);
+	if (r->o->into[0])
+		rules_line(r, "%6zu  %s copied into %s", im->copied.fresh,
+			   im->copied.fresh == 1 ? "file was" : "files were", r->o->into);
+	if (im->copied.same)
+		rules_line(r, "%6zu  %s there already", im->copied.same, im->copied.same == 1 ? "was" : "were");
+	if (im->copied.other)
+		rules_line(r, "%6zu  %s not: what is there has other contents", im->copied.other,
+			   im->copied.other == 1 ? "was" : "were");
 }
 
 enum exit_code rules_import(struct rules_run *r)
 {
 	const struct book *b = r->book;
 	auto_free bool *good = calloc(b->n_rules + 1, sizeof(*good));
-	struct import im = { .r = r, .can_run = good };
+	struct import im = { .r = r };
+	int res = 0;
 
 	if (!good) {
 		cli_say(r->cli, "no memory for rules");
@@ -286,8 +183,9 @@ enum exit_code rules_import(struct rules_run *r)
 		if (good[i])
 			put_loaded(&im, &b->rule[i]);
 	}
-	if (r->o->into[0] && copy_all(&im) < 0)
-		return cli_failed(r->cli);
+	if (r->o->into[0])
+		res = rules_copy(r, good, &im.copied);
 	put_summary(&im);
-	return im.loaded ? EXIT_OK : EXIT_NO;
+	rules_flush(r, 1);
+	return res < 0 ? cli_failed(r->cli) : im.loaded ? EXIT_OK : EXIT_NO;
 }
