@@ -477,7 +477,9 @@ static int check_size(struct sigma *s, const struct yaml_node *rule)
 
 bool sigma_is_rule(const struct yaml_node *rule)
 {
-	return rule && rule->type == YAML_MAP && (yaml_child(rule, "detection") || yaml_child(rule, "correlation"));
+	/* One with a logsource alone is meant to be one, and wants to hear what it lacks. */
+	return rule && rule->type == YAML_MAP &&
+	       (yaml_child(rule, "detection") || yaml_child(rule, "correlation") || yaml_child(rule, "logsource"));
 }
 
 int sigma_compile(const struct yaml_node *rule, const struct sigma_options *options,

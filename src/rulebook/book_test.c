@@ -387,6 +387,39 @@ TEST(the_name_of_what_is_missing_outlives_the_file)
 	check_str(book->problem[0].feature, "wasm");
 }
 
+TEST(sigma_files_as_people_have_them)
+{
+#define BODY "logsource: {product: linux}\ndetection: {s: {a: b}, condition: s}\n"
+	static const struct {
+		const char *name, *text, *want;
+		size_t n_rules;
+	} rows[] = {
+		{ "a level in large letters", "title: T\nid: a\nlevel: HIGH\n" BODY, "", 1 },
+		{ "another level", "title: T\nid: a\nlevel: huge\n" BODY, "f.yml:3:8: warning: a: level: is none", 1 },
+		{ "no detection", "title: T\nid: a\nlogsource: {product: linux}\n",
+		  "f.yml:1:1: a: a rule without a detection", 0 },
+		{ "shared parts before rules",
+		  "action: global\ntitle: T\nid: a\nlogsource: {product: linux}\n---\n" BODY,
+		  "f.yml:1:1: a: collections of older rules", 0 },
+		{ "shared parts with a detection", "action: global\ntitle: T\n" BODY "---\n" BODY,
+		  "f.yml:1:1: collections of older rules", 0 },
+	};
+#undef BODY
+
+	for_each_row (r, rows) {
+		AUTO(book) b = read_text("f.yml", r->text);
+		auto_buf struct buf got = { .max = TEXT };
+
+		require(b);
+		write_problems(b, &got);
+		check_int(b->n_problems, r->want[0] != 0);
+		check_has(buf_text(&got), r->want);
+		check_int(b->n_rules, r->n_rules);
+		if (b->n_rules && !r->want[0])
+			check_int(b->rule[0].severity, BOOK_HIGH);
+	}
+}
+
 /* What is missing is looked up there, by the name that import gives it. */
 TEST(every_feature_that_is_missing_is_in_the_guide)
 {

@@ -162,12 +162,12 @@ static bool is_id(const char *id)
 	       !id[strspn(id, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.")];
 }
 
-/* `unknown`: one of Sigma's five words, which are ours as well. */
+/* One of Sigma's five words, which are ours as well; some people write them large. */
 static void take_level(struct maker *m, struct book_rule *rule, const struct yaml_node *level)
 {
 	rule->severity = BOOK_MEDIUM;
 	for (unsigned i = 0; level && book_severity_names[i]; i++)
-		if (level->type == YAML_SCALAR && !strcmp(level->text, book_severity_names[i])) {
+		if (level->type == YAML_SCALAR && !strcasecmp(level->text, book_severity_names[i])) {
 			rule->severity = (enum book_severity)i;
 			level = NULL;
 		}
@@ -229,15 +229,35 @@ struct query *maker_sigma(struct maker *m, struct place at, const char *rule, co
 	return NULL;
 }
 
+/* An older file in which one document completes the others: none of them is a rule by itself. NULL: it is not so. */
+static const struct yaml_node *shared_part(const struct yaml_node *documents)
+{
+	for (const struct yaml_node *c = documents->first; c; c = c->next) {
+		const struct yaml_node *action = c->type == YAML_MAP ? yaml_child(c, "action") : NULL;
+
+		if (action && action->type == YAML_SCALAR && !strcmp(action->text, "global"))
+			return c;
+	}
+	return NULL;
+}
+
 bool sigma_read_documents(struct maker *m, const struct yaml_node *documents)
 {
 	const struct file f = { documents };
+	const struct yaml_node *shared;
 	bool any = false;
 
 	for (const struct yaml_node *c = documents->first; c && !any; c = c->next)
 		any = c->type == YAML_MAP && sigma_is_rule(c);
 	if (!any)
 		return false;
+	shared = shared_part(documents);
+	if (shared) {
+		maker_missing(m, place_of(yaml_child(shared, "action")->key),
+			      text_of(m, yaml_child(shared, "id"), BOOK_ID_MAX), "action",
+			      "collections of older rules, of which one part completes another");
+		return true;
+	}
 	for (const struct yaml_node *c = documents->first; c; c = c->next)
 		if (c->type == YAML_MAP && sigma_is_rule(c) && !is_part(&f, c))
 			read_rule(m, &f, c);
