@@ -107,6 +107,17 @@ bool fold_starts(const char *a, size_t a_n, const char *b, size_t b_n, size_t *r
 	return true;
 }
 
+/* Up to the beginning of a character. A byte after three that only go on begins none and is part of none. */
+size_t fold_chunk(const char *p, size_t n, size_t max)
+{
+	if (n <= max)
+		return n;
+	for (size_t i = 0; i < UTF8_MAX; i++)
+		if (((unsigned char)p[max - i] & 0xc0) != 0x80)
+			return max - i;
+	return max;
+}
+
 bool fold_equal(const char *a, size_t a_n, const char *b, size_t b_n)
 {
 	size_t n;

@@ -47,6 +47,8 @@ size_t fold_put(uint32_t code, char to[UTF8_MAX]);
 /* Bytes that n bytes of text fold into, at the most. */
 #define FOLD_ROOM(n) ((n) + (n) / 2 + 1)
 size_t fold_text(const char *p, size_t n, char *to);
+/* How many of n bytes, at most max (UTF8_MAX or more), can be folded without those that come after them. */
+size_t fold_chunk(const char *p, size_t n, size_t max);
 bool fold_equal(const char *a, size_t a_n, const char *b, size_t b_n);
 /* The order of the folded texts by code point: negative, 0 or positive. */
 int fold_compare(const char *a, size_t a_n, const char *b, size_t b_n);

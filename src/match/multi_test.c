@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include <errno.h>
 #include <string.h>
 #include "base/err.h"
 #include "base/test.h"
@@ -9,19 +10,17 @@ enum { MOST = 16 };
 
 struct found {
 	bool is[MOST];
-	size_t end[MOST];
 };
 
-static void hit(void *ctx, uint32_t literal, size_t end)
+static void hit(void *ctx, uint32_t literal)
 {
 	((struct found *)ctx)->is[literal] = true;
-	((struct found *)ctx)->end[literal] = end;
 }
 
 static const struct multi_literal literals[] = {
-	{ { "he", 2 }, MULTI_ANYWHERE }, { { "she", 3 }, MULTI_ANYWHERE }, { { "HERS", 4 }, MULTI_ANYWHERE },
+	{ { "he", 2 }, MULTI_ANYWHERE }, { { "she", 3 }, MULTI_ANYWHERE }, { { "hers", 4 }, MULTI_ANYWHERE },
 	{ { "us", 2 }, MULTI_BEGIN },    { { "us", 2 }, MULTI_END },       { { "us", 2 }, MULTI_WHOLE },
-	{ { "", 0 }, MULTI_WHOLE },      { { "us", 2 }, MULTI_END },       { { "\xc3\x89t", 3 }, MULTI_ANYWHERE },
+	{ { "", 0 }, MULTI_WHOLE },      { { "us", 2 }, MULTI_END },       { { "\xc3\xa9t", 3 }, MULTI_ANYWHERE },
 };
 
 TEST(one_scan_finds_all_literals)
@@ -62,19 +61,6 @@ TEST(literals_at_the_begin_alone_are_found_too)
 	check(!f.is[0]);
 }
 
-TEST(it_is_said_where_a_literal_ends)
-{
-	AUTO(multi) m = NULL;
-	struct found f = { 0 };
-
-	require_ok(multi_build(literals, countof(literals), &m));
-	multi_scan(m, "ushersXus", 9, hit, &f);
-	check_int(f.end[0], 4);
-	check_int(f.end[2], 6);
-	check_int(f.end[3], 2);
-	check_int(f.end[4], 9);
-}
-
 TEST(an_empty_literal_is_refused)
 {
 	static const struct multi_literal empty = { { "", 0 }, MULTI_BEGIN };
@@ -85,28 +71,53 @@ TEST(an_empty_literal_is_refused)
 	multi_scan(m, "abc", 3, hit, NULL);
 }
 
-/* Against looking for each on its own. */
+static unsigned seed;
+
+static unsigned next_random(unsigned n)
+{
+	seed = seed * 1103515245 + 12345;
+	return (seed >> 16) % n;
+}
+
+/* The last is a letter of three bytes that folds to k. */
+static size_t random_text(char *to, size_t letters)
+{
+	static const char *const all[] = { "a", "b", "A", "B", "k", "\xc3\xa9", "\xc3\x89", "\xe2\x84\xaa" };
+	unsigned kinds = next_random(2) ? countof(all) : 3;
+	size_t n = 0;
+
+	while (letters--) {
+		const char *letter = all[next_random(kinds)];
+
+		memcpy(to + n, letter, strlen(letter));
+		n += strlen(letter);
+	}
+	return n;
+}
+
+/* Against looking for each on its own. Now and then a text is as long as several parts that are folded. */
 TEST(random_literals_are_found_like_one_by_one)
 {
-	static char room[64][8];
+	static char room[MOST][MULTI_LITERAL_MAX], raw[3 * 4000], text[3 * 4000];
 	struct multi_literal l[MOST];
-	unsigned seed = 1;
 
-	for (int round = 0; round < 3000; round++) {
-		char text[24];
-		size_t n = (size_t)(seed >> 8) % sizeof(text);
+	seed = 1;
+	for (int round = 0; round < 4000; round++) {
+		size_t n = random_text(text, round % 50 == 0 ? 1000 + next_random(3000) : next_random(24));
 		AUTO(multi) m = NULL;
 		struct found f = { 0 };
 
-		for (int i = 0; i < MOST; i++) {
-			size_t len = 1 + (seed = seed * 1103515245 + 12345, (seed >> 16) % 4);
+		for (unsigned i = 0; i < MOST; i++) {
+			size_t len = random_text(raw, 1 + next_random(i == 0 ? 60 : 7));
 
-			for (size_t k = 0; k < len; k++)
-				room[i][k] = "abAB"[(seed = seed * 1103515245 + 12345, (seed >> 16) % 4)];
-			l[i] = (struct multi_literal) { { room[i], len }, (enum multi_where)(i % 4) };
+			/* Some are there for certain, where they must be. */
+			if (next_random(4) == 0 && n > 40)
+				memcpy(i % 4 & MULTI_BEGIN ? text : text + n - len, raw, i < 4 && len < n ? len : 0);
+			l[i] = (struct multi_literal) { { room[i], fold_text(raw, len, room[i]) },
+							(enum multi_where)(i % 4) };
 		}
-		for (size_t k = 0; k < n; k++)
-			text[k] = "abAB"[(seed = seed * 1103515245 + 12345, (seed >> 16) % 4)];
+		if (!utf8_is_valid(text, n))
+			continue;
 		require_ok(multi_build(l, MOST, &m));
 		multi_scan(m, text, n, hit, &f);
 		for (int i = 0; i < MOST; i++) {
@@ -120,4 +131,35 @@ TEST(random_literals_are_found_like_one_by_one)
 			check_int(f.is[i], want);
 		}
 	}
+}
+
+/* Of every place in a long text, those where parts that are folded meet among them. */
+TEST(a_literal_is_found_wherever_it_stands)
+{
+	static const struct multi_literal needle = { { "needle with \xc3\xa9", 14 }, MULTI_ANYWHERE };
+	static char text[2600];
+	AUTO(multi) m = NULL;
+
+	require_ok(multi_build(&needle, 1, &m));
+	for (size_t at = 0; at + needle.text.n <= sizeof(text); at++) {
+		struct found f = { 0 };
+
+		memset(text, at % 2 ? 'x' : 'X', sizeof(text));
+		memcpy(text + at, "Needle WITH \xc3\x89", needle.text.n);
+		multi_scan(m, text, sizeof(text), hit, &f);
+		require(f.is[0]);
+	}
+}
+
+TEST(literals_beyond_their_bounds_are_refused)
+{
+	static char text[MULTI_LITERAL_MAX + 1];
+	struct multi_literal l = { { text, sizeof(text) }, MULTI_ANYWHERE };
+	AUTO(multi) m = NULL;
+
+	memset(text, 'a', sizeof(text));
+	check_int(multi_build(&l, 1, &m), -E2BIG);
+	l.text.n--;
+	require_ok(multi_build(&l, 1, &m));
+	check(multi_size(m) > 0);
 }

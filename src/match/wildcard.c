@@ -438,19 +438,6 @@ static bool goes_on(char c)
 	return ((unsigned char)c & 0xc0) == 0x80;
 }
 
-/* A chunk ends between characters. A byte after three that only go on begins none and is part of none. */
-static size_t chunk_of(const char *p, const char *end)
-{
-	size_t n = WILDCARD_CHUNK_MAX;
-
-	if ((size_t)(end - p) <= n)
-		return (size_t)(end - p);
-	for (size_t i = 0; i < UTF8_MAX; i++)
-		if (!goes_on(p[n - i]))
-			return n - i;
-	return n;
-}
-
 static bool stream_find(struct stream *t, const char *piece, size_t n)
 {
 	for (;;) {
@@ -463,7 +450,7 @@ static bool stream_find(struct stream *t, const char *piece, size_t n)
 		}
 		if (t->p == t->end)
 			return false;
-		chunk = chunk_of(t->p, t->end);
+		chunk = fold_chunk(t->p, (size_t)(t->end - t->p), WILDCARD_CHUNK_MAX);
 		memmove(t->room, t->room + t->n - keep, keep);
 		t->n = keep + fold_text(t->p, chunk, t->room + keep);
 		t->at = 0;

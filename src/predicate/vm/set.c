@@ -24,9 +24,7 @@
 enum {
 	ATOMS_MAX = 1 << 20,
 	CLAUSE_MAX = 4096,   /* atoms */
-	LITERAL_BYTES = 200, /* of a literal that is not the whole text */
-	/* Of those, what is scanned for: more makes tables large. The rest is compared where that is there. */
-	SCAN_BYTES = 8,
+	LITERAL_BYTES = 200, /* of a literal that is not the whole text, before it is folded */
 	INDEX_ARENA_MAX = 64 << 20,
 };
 
@@ -69,8 +67,8 @@ struct clause {
 
 /* What is looked at of an atom, in one piece. */
 struct filed {
-	uint32_t n_text, n_posts, where, n_scan; /* n_scan: of the text, what is scanned for */
-	struct post posts[];                     /* then the text */
+	uint32_t n_text, n_posts, where;
+	struct post posts[]; /* then the text */
 };
 
 /* What is looked up of one field. */
@@ -283,6 +281,9 @@ static sure_leaf sure_of(const struct analysis *an, const struct query *q, ir_re
 {
 	struct program *p = an->set->program;
 
+	/* Found as bytes, it might begin within a character. */
+	if (!utf8_is_valid(literal.p, literal.n))
+		return 0;
 	for (const struct vm_instr *i = p->code + p->entries[an->condition].code; i->op != VM_RETURN; i++) {
 		struct vm_leaf *leaf = &p->leaves[i->arg];
 
@@ -328,8 +329,10 @@ static bool slot_to_look_at(const struct analysis *an, const struct ir_node *n, 
 }
 
 /* Whole characters of a part of a text, from its start or up to its end. */
-static struct str shorten_to(size_t n, struct str s, bool keep_end)
+static struct str shorten(struct str s, bool keep_end)
 {
+	size_t n = LITERAL_BYTES;
+
 	if (s.n <= n)
 		return s;
 	if (keep_end) {
@@ -340,11 +343,6 @@ static struct str shorten_to(size_t n, struct str s, bool keep_end)
 	while (n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
 		n--;
 	return (struct str) { s.p, n };
-}
-
-static struct str shorten(struct str s, bool keep_end)
-{
-	return shorten_to(LITERAL_BYTES, s, keep_end);
 }
 
 /*
@@ -742,11 +740,6 @@ static bool may_be_other(struct str s)
 	       (s.n == 5 && !memcmp(s.p, "false", 5));
 }
 
-static struct str scanned(const struct atom *a)
-{
-	return shorten_to(SCAN_BYTES, a->text, a->where == MULTI_END);
-}
-
 static struct filed *file(struct arena *arena, const struct atom *a)
 {
 	size_t posts = a->n_posts * sizeof(*a->posts);
@@ -754,10 +747,15 @@ static struct filed *file(struct arena *arena, const struct atom *a)
 
 	if (!f)
 		return NULL;
-	*f = (struct filed) { (uint32_t)a->text.n, a->n_posts, a->where, (uint32_t)scanned(a).n };
+	*f = (struct filed) { (uint32_t)a->text.n, a->n_posts, a->where };
 	memcpy(f->posts, a->posts, posts);
 	memcpy((char *)(f->posts + a->n_posts), a->text.p, a->text.n);
 	return f;
+}
+
+static struct str text_of(const struct filed *f)
+{
+	return (struct str) { (const char *)(f->posts + f->n_posts), f->n_text };
 }
 
 static uint32_t tag_of(uint64_t hash)
@@ -795,7 +793,7 @@ static int index_field(struct predicate_set *set, struct index_field *f)
 		}
 		if (a->where != MULTI_WHOLE) {
 			f->parts[n_parts] = f->filed[i];
-			literals[n_parts++] = (struct multi_literal) { scanned(a), a->where };
+			literals[n_parts++] = (struct multi_literal) { text_of(f->filed[i]), a->where };
 			continue;
 		}
 		while (f->exact[at].index)
@@ -923,7 +921,6 @@ struct choosing {
 	struct predicate_scratch *s;
 	const struct index_field *field;
 	const struct gate_known *known; /* NULL: all are possible */
-	struct str text;                /* that is looked at */
 	unsigned sure;                  /* what the text that is looked at allows: SURE_TEXT, SURE_PLAIN */
 	uint32_t n;
 };
@@ -953,39 +950,11 @@ static void choose_all_of(struct choosing *c, const struct filed *f)
 		choose(c, f->posts[i]);
 }
 
-static struct str text_of(const struct filed *f)
-{
-	return (struct str) { (const char *)(f->posts + f->n_posts), f->n_text };
-}
-
-/* Is all of a literal there, of which the part that is scanned for was found? */
-static bool is_whole(const struct filed *f, struct str s, size_t end)
-{
-	struct str literal = text_of(f);
-	size_t at = f->where == MULTI_ANYWHERE ? end - f->n_scan : 0;
-
-	if (literal.n > s.n - at)
-		return false;
-	if (f->where == MULTI_END)
-		at = s.n - literal.n;
-	return !memcmp(s.p + at, literal.p, literal.n);
-}
-
-static void hit(void *ctx, uint32_t literal, size_t end)
+static void hit(void *ctx, uint32_t literal)
 {
 	struct choosing *c = ctx;
-	const struct filed *f = c->field->parts[literal];
-	unsigned sure = c->sure;
 
-	if (f->n_text > f->n_scan) {
-		if (sure & SURE_PLAIN && !is_whole(f, c->text, end))
-			return;
-		/* Of texts with other letters it is only likely. */
-		if (!(sure & SURE_PLAIN))
-			c->sure = 0;
-	}
-	choose_all_of(c, f);
-	c->sure = sure;
+	choose_all_of(c, c->field->parts[literal]);
 }
 
 static void look_up_exact(struct choosing *c, struct str s)
@@ -1025,9 +994,10 @@ static void look_up_exact(struct choosing *c, struct str s)
 static void look_up_text(struct choosing *c, struct str s)
 {
 	c->sure = SURE_TEXT | (is_plain(s) ? SURE_PLAIN : 0);
-	c->text = s;
 	look_up_exact(c, s);
-	if (c->field->multi)
+	if (c->field->multi && c->sure & SURE_PLAIN)
+		multi_scan_folded(c->field->multi, s.p, s.n, hit, c);
+	else if (c->field->multi)
 		multi_scan(c->field->multi, s.p, s.n, hit, c);
 	c->sure = 0;
 }
