@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* All that runs conditions comes to the same: the tree, a program, and a set, over rules and events that are made up.
+/*
+ * All that runs conditions comes to the same: the tree, a program, a set, and modules of both, over rules and events
+ * that are made up.
  */
 #include <stdarg.h>
 #include <stdio.h>
 #include "base/err.h"
 #include "base/test.h"
 #include "event/json_event.h"
+#include "predicate/module.h"
 #include "predicate/set.h"
 #include "predicate/tree.h"
 #include "rule/rule.h"
+#include "sensors/process/process.event.h"
+#include "sensors/sensor.h"
 
 enum { SETS = 6, RULES = 60, EVENTS = 400, TEXT_MAX = 4096 };
 
@@ -71,7 +76,10 @@ static const char *const wildcards[] = { "*sh",
 					 "*\xe2\x84\xaa*",
 					 "curl*",
 					 "a_rather_long_word_of_no_*",
-					 "*_long_word_of_no_meaning_at_all" };
+					 "*_long_word_of_no_meaning_at_all",
+					 "fork",
+					 "/tmp/x",
+					 "BASH" };
 static const char *const regexes[] = { "/tmp/.*", "[a-z]+sh", "ba?sh",    "/dev/(shm|x)/k", "py.*[0-9]",
 				       "-c",      "exe.*",    ".*curl.*", "1{2}0?" };
 
@@ -211,13 +219,17 @@ struct rules {
 	uint32_t index[RULES];
 	const char *category[RULES];
 	struct predicate_set *set;
+	struct predicate_set *by_module; /* the same rules */
+	struct module *module;           /* of the program of `set`, whole */
 };
 
 static void rules_close(struct rules *r)
 {
 	for (size_t i = 0; i < RULES; i++)
 		query_free(r->q[i]);
+	module_free(r->module);
 	predicate_set_free(r->set);
+	predicate_set_free(r->by_module);
 }
 
 static bool make_rules(struct rules *r)
@@ -244,6 +256,151 @@ static bool make_rules(struct rules *r)
 			return false;
 	}
 	return predicate_set_build(b, &r->set) == 0;
+}
+
+/* -ENOTSUP: there is no library. */
+static int make_modules(struct rules *r)
+{
+	AUTO(predicate_set_builder) b = NULL;
+	uint32_t index;
+	int e = predicate_set_builder_new(&b);
+
+	if (e < 0)
+		return e;
+	predicate_set_builder_backend(b, PREDICATE_WASM);
+	for (size_t i = 0; e == 0 && i < RULES; i++)
+		e = predicate_set_builder_add(b, r->q[i], r->q[i]->stage[0].condition, r->category[i], &index);
+	if (e == 0)
+		e = predicate_set_build(b, &r->by_module);
+	return e < 0 ? e : module_new(predicate_set_program(r->set), NULL, NULL, &r->module);
+}
+
+/* Sets that are run by either find the same; and each condition comes to the same, null included. */
+static bool modules_agree(const struct rules *r, const struct predicate_input *in, struct predicate_scratch *a,
+			  struct predicate_scratch *b, const char *what)
+{
+	const struct program *p = predicate_set_program(r->set);
+	const uint32_t *x, *y;
+	size_t n = predicate_set_run(r->set, in, a, &x), m = predicate_set_run(r->by_module, in, b, &y);
+
+	if (n != m || (n && memcmp(x, y, n * sizeof(*x)) != 0)) {
+		test_fail(T_HERE, "%zu are true by the program, %zu by the module: %s", n, m, what);
+		return false;
+	}
+	if (!program_begin(p, in, b) || !module_begin(r->module, b))
+		return false;
+	for (uint32_t i = 0; i < program_count(p); i++) {
+		enum truth t = TRUTH_NULL, want = program_test(p, i, a);
+
+		if (!module_test(r->module, b, i, &t)) {
+			test_fail(T_HERE, "the module failed");
+			return false;
+		}
+		if (t == want)
+			continue;
+		for (size_t k = 0; k < RULES; k++)
+			if (r->index[k] == i)
+				test_fail(T_HERE, "program %d, module %d: %.*s\n%s", want, t, (int)r->q[k]->text_len,
+					  r->q[k]->text, what);
+		return false;
+	}
+	return true;
+}
+
+TEST(modules_agree_with_programs)
+{
+	struct json_event json __attribute__((cleanup(json_event_free)));
+	AUTO(predicate_scratch) a = NULL;
+	AUTO(predicate_scratch) b = NULL;
+	char line[TEXT_MAX];
+
+	json_event_init(&json, false);
+	require_ok(predicate_scratch_new(&a));
+	require_ok(predicate_scratch_new(&b));
+	random_state = 20250102;
+	for (int s = 0; s < SETS; s++) {
+		__attribute__((cleanup(rules_close))) struct rules r = { 0 };
+		int e;
+
+		require(make_rules(&r));
+		e = make_modules(&r);
+		if (e == -ENOTSUP)
+			skip("no-wasmtime");
+		require_ok(e);
+		for (int i = 0; i < EVENTS; i++) {
+			struct event ev = json_event_as_event(&json);
+			struct predicate_input in = { .ev = &ev };
+
+			make_event(line);
+			require_ok(json_event_parse(&json, line, strlen(line)));
+			if (!modules_agree(&r, &in, a, b, line))
+				return;
+		}
+	}
+}
+
+struct record {
+	struct ev_exec exec;
+	char text[512];
+};
+
+static size_t put_text(struct record *r, size_t at, struct ev_str *s, unsigned n)
+{
+	size_t from = at;
+
+	for (unsigned i = 0; i < n; i++) {
+		const char *word = one_of(words);
+
+		memcpy(r->text + at, word, strlen(word) + 1);
+		at += strlen(word) + 1;
+	}
+	if (n)
+		*s = (struct ev_str) { (__u16)(offsetof(struct record, text) + from), (__u16)(at - from - 1) };
+	return at;
+}
+
+static struct event make_record(struct record *r)
+{
+	size_t at = 0;
+
+	*r = (struct record) {
+		.exec.head = { .time_ns = 1, .id = EV_EXEC, .len = sizeof(*r), .pid = pick(20), .uid = pick(12) }
+	};
+	(void)snprintf(r->exec.head.comm, sizeof(r->exec.head.comm), "%s", one_of(words));
+	at = put_text(r, at, &r->exec.exe, pick(3) != 0);
+	at = put_text(r, at, &r->exec.filename, pick(3) != 0);
+	(void)put_text(r, at, &r->exec.args, pick(8));
+	return (struct event) { .rec = &r->exec.head, .kind = event_check(r, sizeof(*r)) };
+}
+
+TEST(modules_agree_with_programs_over_records)
+{
+	AUTO(predicate_scratch) a = NULL;
+	AUTO(predicate_scratch) b = NULL;
+	struct record record __attribute__((aligned(8)));
+
+	require_ok(sensor_kinds_register());
+	require_ok(predicate_scratch_new(&a));
+	require_ok(predicate_scratch_new(&b));
+	random_state = 20250103;
+	for (int s = 0; s < SETS; s++) {
+		__attribute__((cleanup(rules_close))) struct rules r = { 0 };
+		int e;
+
+		require(make_rules(&r));
+		e = make_modules(&r);
+		if (e == -ENOTSUP)
+			skip("no-wasmtime");
+		require_ok(e);
+		for (int i = 0; i < EVENTS; i++) {
+			struct event ev = make_record(&record);
+			struct predicate_input in = { .ev = &ev };
+
+			require(ev.kind);
+			if (!modules_agree(&r, &in, a, b, record.exec.head.comm))
+				return;
+		}
+	}
 }
 
 TEST(sets_programs_and_trees_agree)

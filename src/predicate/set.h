@@ -14,12 +14,23 @@
 #pragma once
 #include "predicate/predicate.h"
 
+enum { PREDICATE_WHY_MAX = 256 };
+
+struct module;
 struct predicate_set;
 struct predicate_set_builder;
 
 int predicate_set_builder_new(struct predicate_set_builder **ret_builder);
 void predicate_set_builder_free(struct predicate_set_builder *b);
 DEFINE_AUTO(predicate_set_builder)
+
+/*
+ * What runs the conditions that the index has chosen: the program itself, or a module made of it (module.h). Auto takes
+ * what was measured to be faster for whole sets of rules, which is the program; see docs/figures.md.
+ */
+enum predicate_backend { PREDICATE_AUTO, PREDICATE_VM, PREDICATE_WASM };
+/* Auto, unless said otherwise. With PREDICATE_WASM building fails with -ENOTSUP where there is no such library. */
+void predicate_set_builder_backend(struct predicate_set_builder *b, enum predicate_backend backend);
 
 /* As program_add(): predicates that mean the same have one index. */
 int predicate_set_builder_add(struct predicate_set_builder *b, const struct query *q, ir_ref condition,
@@ -36,11 +47,17 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 			 const uint32_t **ret_true);
 /* The program of the set, begun by predicate_set_run(): other expressions can be asked for the same event. */
 const struct program *predicate_set_program(const struct predicate_set *set);
+/* NULL: it is not run by a module. */
+struct module *predicate_set_module(const struct predicate_set *set);
 
 struct predicate_set_stats {
 	uint32_t predicates, always; /* always: those without literals */
 	uint32_t literals, fields;   /* of the index */
 	size_t bytes;
+	enum predicate_backend backend;     /* that runs it: not auto */
+	uint64_t module_failures;           /* runs of the module after which the program was asked */
+	char module_why[PREDICATE_WHY_MAX]; /* of the last; "" */
+	bool module_is_disabled;            /* after so many that only the program is asked */
 };
 void predicate_set_stats(const struct predicate_set *set, struct predicate_set_stats *ret_stats);
 /* For people: the choice of literals of a predicate, as in process.name is "sh"; "" when there is none. */

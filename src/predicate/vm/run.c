@@ -6,6 +6,7 @@
 #include "match/fold.h"
 #include "predicate/functions.h"
 #include "predicate/load.h"
+#include "predicate/module.h"
 #include "predicate/vm/vm.h"
 
 enum { EPOCH_MAX = UINT32_MAX >> 2 };
@@ -26,11 +27,12 @@ void predicate_scratch_free(struct predicate_scratch *s)
 	if (!s)
 		return;
 	free(s->slots);
-	free(s->leaves);
+	free(s->own_leaves);
 	free(s->stack);
 	free(s->list);
 	free(s->chosen);
 	gate_cache_free(s->gates);
+	module_instance_free(s->module);
 	arena_free(&s->arena);
 	free(s);
 }
@@ -53,7 +55,7 @@ static bool grow(void **array, uint32_t *n, uint32_t want, size_t size)
 static bool fit(const struct program *p, struct predicate_scratch *s)
 {
 	return grow((void **)&s->slots, &s->n_slots, p->n_slots, sizeof(*s->slots)) &&
-	       grow((void **)&s->leaves, &s->n_leaves, p->n_leaves, sizeof(*s->leaves)) &&
+	       grow((void **)&s->own_leaves, &s->n_leaves, p->n_leaves, sizeof(*s->leaves)) &&
 	       grow((void **)&s->stack, &s->n_stack, p->stack + 1, sizeof(*s->stack)) &&
 	       grow((void **)&s->list, &s->n_list, 2 * p->n_entries + 1, sizeof(*s->list)) &&
 	       grow((void **)&s->chosen, &s->n_chosen, p->n_entries, sizeof(*s->chosen));
@@ -111,10 +113,12 @@ bool program_begin(const struct program *p, const struct predicate_input *in, st
 			return false;
 	}
 	s->program = p;
+	s->leaves = s->own_leaves;
 	if (++s->epoch >= EPOCH_MAX) {
 		s->epoch = 1;
+		s->n_wraps++;
 		memset(s->slots, 0, s->n_slots * sizeof(*s->slots));
-		memset(s->leaves, 0, s->n_leaves * sizeof(*s->leaves));
+		memset(s->own_leaves, 0, s->n_leaves * sizeof(*s->own_leaves));
 		memset(s->chosen, 0, s->n_chosen * sizeof(*s->chosen));
 	}
 	s->in = in;
@@ -323,6 +327,11 @@ static inline enum truth leaf_test(const struct program *p, uint32_t index, stru
 	if (leaf->shared)
 		s->leaves[index] = s->epoch << 2 | t;
 	return t;
+}
+
+enum truth vm_leaf_test(const struct program *p, uint32_t leaf, struct predicate_scratch *s)
+{
+	return leaf_test(p, leaf, s);
 }
 
 /* ---- code ------------------------------------------------------------------------------------------------ */

@@ -18,6 +18,7 @@
 #include "match/fold.h"
 #include "match/multi.h"
 #include "predicate/functions.h"
+#include "predicate/module.h"
 #include "predicate/set.h"
 #include "predicate/vm/gate.h"
 
@@ -103,11 +104,13 @@ struct predicate_set {
 	uint64_t *asked;      /* of each field: the conditions that have atoms there */
 	struct gate gate;
 	struct gate_set gated;
+	struct module *module; /* NULL: the program runs all conditions itself */
 	size_t bytes;
 };
 
 struct predicate_set_builder {
 	struct program_builder *b;
+	enum predicate_backend backend;
 };
 
 int predicate_set_builder_new(struct predicate_set_builder **ret_builder)
@@ -132,6 +135,11 @@ void predicate_set_builder_free(struct predicate_set_builder *b)
 	free(b);
 }
 
+void predicate_set_builder_backend(struct predicate_set_builder *b, enum predicate_backend backend)
+{
+	b->backend = backend;
+}
+
 int predicate_set_builder_add(struct predicate_set_builder *b, const struct query *q, ir_ref condition,
 			      const char *category, uint32_t *ret_index)
 {
@@ -144,6 +152,7 @@ void predicate_set_free(struct predicate_set *set)
 		return;
 	for (uint32_t i = 0; i < set->n_fields; i++)
 		multi_free(set->fields[i].multi);
+	module_free(set->module);
 	program_free(set->program);
 	arena_free(&set->arena);
 	free(set);
@@ -157,6 +166,11 @@ uint32_t predicate_set_count(const struct predicate_set *set)
 const struct program *predicate_set_program(const struct predicate_set *set)
 {
 	return set->program;
+}
+
+struct module *predicate_set_module(const struct predicate_set *set)
+{
+	return set->module;
 }
 
 /* ---- clauses ------------------------------------------------------------------------------------------ */
@@ -895,6 +909,22 @@ static int make_index(struct predicate_set *set)
 	return r < 0 ? r : open_gate(set);
 }
 
+/* Of what the gate leaves over, where there is one. */
+static int make_module(struct predicate_set *set)
+{
+	const struct program *p = set->program;
+	auto_free uint32_t *begins = NULL;
+
+	if (!set->gate.n_fields)
+		return module_new(p, NULL, NULL, &set->module);
+	begins = calloc(p->n_entries + 1, sizeof(*begins));
+	if (!begins)
+		return out_of_memory();
+	for (uint32_t i = 0; i < p->n_entries; i++)
+		begins[i] = set->gate.splits[i].rest;
+	return module_new(p, set->gate.code, begins, &set->module);
+}
+
 int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **ret_set)
 {
 	AUTO(predicate_set) set = calloc(1, sizeof(*set));
@@ -908,6 +938,8 @@ int predicate_set_build(struct predicate_set_builder *b, struct predicate_set **
 		r = gate_build(set->program, &set->arena, &set->gate);
 	if (r == 0)
 		r = make_index(set);
+	if (r == 0 && b->backend == PREDICATE_WASM)
+		r = make_module(set);
 	if (r < 0)
 		return r;
 	*ret_set = take(set);
@@ -1067,6 +1099,23 @@ static void sort(uint32_t *list, size_t n)
 	}
 }
 
+/* The conditions on the list, or of each what the gate has left over. */
+static uint32_t run_chosen(const struct predicate_set *set, struct predicate_scratch *s, bool gated, uint32_t n_list,
+			   uint32_t *hits)
+{
+	const struct gate *g = &set->gate;
+	uint32_t n = 0;
+
+	for (uint32_t i = 0; i < n_list; i++) {
+		uint32_t k = s->list[i];
+
+		if ((gated ? vm_run_code(set->program, g->code, g->splits[k].rest, s)
+			   : program_test(set->program, k, s)) == TRUTH_TRUE)
+			hits[n++] = k;
+	}
+	return n;
+}
+
 size_t predicate_set_run(const struct predicate_set *set, const struct predicate_input *in, struct predicate_scratch *s,
 			 const uint32_t **ret_true)
 {
@@ -1074,11 +1123,13 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 	const struct gate *g = &set->gate;
 	const uint32_t *always = set->always, *fields = NULL;
 	uint32_t n_always = set->n_always, n_fields = set->n_fields, *hits;
-	size_t n = 0;
+	bool by_module;
+	uint32_t n = 0;
 
 	*ret_true = NULL;
 	if (!program_begin(set->program, in, s))
 		return 0;
+	by_module = set->module && module_begin(set->module, s);
 	if (g->n_fields) {
 		c.known = gate_look(&set->gated, s);
 		if (!c.known)
@@ -1097,13 +1148,8 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 	for (uint32_t i = 0; i < n_always; i++)
 		s->list[c.n++] = always[i];
 	hits = s->list + program_count(set->program);
-	for (uint32_t i = 0; i < c.n; i++) {
-		uint32_t k = s->list[i];
-
-		if ((fields ? vm_run_code(set->program, g->code, g->splits[k].rest, s)
-			    : program_test(set->program, k, s)) == TRUTH_TRUE)
-			hits[n++] = k;
-	}
+	if (!by_module || !module_run(set->module, s, s->list, c.n, hits, &n))
+		n = run_chosen(set, s, fields != NULL, c.n, hits);
 	sort(hits, n);
 	*ret_true = hits;
 	return n;
@@ -1117,7 +1163,17 @@ void predicate_set_stats(const struct predicate_set *set, struct predicate_set_s
 		.literals = set->n_atoms,
 		.fields = set->n_fields,
 		.bytes = set->bytes + set->arena.taken + program_size(set->program),
+		.backend = PREDICATE_VM,
 	};
+	if (set->module) {
+		struct module_stats m;
+
+		module_stats(set->module, &m);
+		ret_stats->backend = PREDICATE_WASM;
+		ret_stats->module_failures = m.failures;
+		ret_stats->module_is_disabled = m.is_disabled;
+		memcpy(ret_stats->module_why, m.why, sizeof(ret_stats->module_why));
+	}
 }
 
 void predicate_set_explain(const struct predicate_set *set, uint32_t index, struct buf *out)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm - the form that programs have. Private to its folder.
+ * vm - the form that programs have. Private to its folder, and to what makes modules of it (predicate/wasm/gen.c).
  *
  * A condition is code: leaves, and jumps between them. A leaf asks one field about constants, directly, or
  * else is an expression on a stack. Leaves, fields and constants belong to the program: each different one is
@@ -169,7 +169,8 @@ struct predicate_scratch {
 		uint32_t epoch;
 		struct value v;
 	} *slots;
-	uint32_t *leaves; /* epoch << 2 | truth */
+	/* epoch << 2 | truth; of the event that is looked at: own_leaves, or the same in the memory of a module. */
+	uint32_t *leaves, *own_leaves;
 	struct value *stack;
 	const struct program *program;
 	const struct predicate_input *in;
@@ -180,6 +181,8 @@ struct predicate_scratch {
 	struct arena arena;
 	struct event_scratch room;
 	struct gate_cache *gates;
+	struct module_instance *module;
+	uint32_t n_wraps; /* how often epochs began anew */
 	/* Of sets: predicates to be run, and those that are true; for each, epoch << 2 | clauses that were hit. */
 	uint32_t *list, *chosen;
 	uint32_t n_list, n_chosen;
@@ -207,5 +210,7 @@ static inline bool vm_is_absent(const struct predicate_scratch *s, uint32_t slot
 	return s->slots[slot].epoch != s->epoch && s->has_all && !is_values;
 }
 
+/* A leaf, as code asks it. */
+enum truth vm_leaf_test(const struct program *p, uint32_t leaf, struct predicate_scratch *s);
 /* The value of a slot, for as long as the event is looked at. */
 const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot);

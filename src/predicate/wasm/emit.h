@@ -23,6 +23,7 @@ enum emit_kind { EMIT_FUNCTION = 0, EMIT_TABLE = 1, EMIT_MEMORY = 2 };
 enum emit_type { EMIT_I32 = 0x7f, EMIT_I64 = 0x7e, EMIT_FUNCREF = 0x70, EMIT_NOTHING = 0x40, EMIT_FUNC = 0x60 };
 
 enum emit_op {
+	OP_UNREACHABLE = 0x00,
 	OP_BLOCK = 0x02,
 	OP_LOOP = 0x03,
 	OP_IF = 0x04,
@@ -30,6 +31,7 @@ enum emit_op {
 	OP_END = 0x0b,
 	OP_BR = 0x0c,
 	OP_BR_IF = 0x0d,
+	OP_BR_TABLE = 0x0e,
 	OP_RETURN = 0x0f,
 	OP_CALL = 0x10,
 	OP_CALL_INDIRECT = 0x11,
@@ -55,7 +57,7 @@ enum emit_op {
 	OP_I64_LE_S = 0x57,
 	OP_I64_GE_S = 0x59,
 	OP_I32_ADD = 0x6a,
-	OP_I32_MUL = 0x6c,
+	OP_I32_SUB = 0x6b,
 	OP_I32_AND = 0x71,
 	OP_I32_OR = 0x72,
 	OP_I32_XOR = 0x73,
@@ -63,8 +65,10 @@ enum emit_op {
 	OP_I32_SHR_U = 0x76,
 	OP_I64_AND = 0x83,
 	OP_I64_OR = 0x84,
-	OP_I64_XOR = 0x85,
+	OP_I64_SHL = 0x86,
+	OP_I64_SHR_U = 0x88,
 	OP_I32_WRAP_I64 = 0xa7,
+	OP_I64_EXTEND_I32_U = 0xad,
 };
 
 /* LEB128 */
