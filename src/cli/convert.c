@@ -136,7 +136,7 @@ static enum exit_code to_json(struct cli *cli, const struct convert_options *o, 
 	bool good = true;
 	int r;
 
-	r = store_open(input, &store);
+	r = store_open_named(input, &store);
 	if (r == 0)
 		r = store_query_open(store, &spec, &q);
 	if (r < 0)

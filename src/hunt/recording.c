@@ -40,7 +40,7 @@ int recording_open(const char *path, struct lines **ret_lines, uint64_t *ret_los
 	AUTO(lines) l = NULL;
 	int r = sensor_kinds_register();
 
-	r = r < 0 ? r : store_open(path, &store);
+	r = r < 0 ? r : store_open_named(path, &store);
 	r = r < 0 ? r : store_query_open(store, &all, &q);
 	r = r < 0 ? r : lines_new(path, &l);
 	r = r < 0 ? r : copy(q, l);

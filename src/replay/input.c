@@ -67,7 +67,7 @@ static int open_recording(struct input *in, const char *path)
 {
 	const struct store_query_spec all = { .with_known = true };
 	struct store_summary sum;
-	int r = store_open(path, &in->store);
+	int r = store_open_named(path, &in->store);
 
 	if (r < 0)
 		return r;

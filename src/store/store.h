@@ -90,6 +90,8 @@ DEFINE_AUTO(store_query)
 struct store;
 /* A folder or a file. It sees what was there when it was opened. Event kinds are registered before. */
 int store_open(const char *path, struct store **ret_store);
+/* The same of what a person named: a folder without any segment is a mistake then, and -ENOENT. */
+int store_open_named(const char *path, struct store **ret_store);
 void store_free(struct store *store);
 DEFINE_AUTO(store)
 

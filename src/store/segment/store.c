@@ -59,6 +59,19 @@ int store_open(const char *path, struct store **ret_store)
 	return 0;
 }
 
+int store_open_named(const char *path, struct store **ret_store)
+{
+	AUTO(store) s = NULL;
+	int r = store_open(path, &s);
+
+	if (r < 0)
+		return r;
+	if (!s->n)
+		return err_new(-ENOENT, "there is no recording in the folder %s", path);
+	*ret_store = take(s);
+	return 0;
+}
+
 void store_free(struct store *s)
 {
 	if (!s)
