@@ -165,6 +165,58 @@ static int copy_modules(struct rules_run *r, size_t first, struct rules_copied *
 	return res;
 }
 
+/* ---- macros ----------------------------------------------------------------------------------- */
+
+static bool calls_macros(const struct book_rule *rule)
+{
+	bool any = rule->query->macros;
+
+	for (size_t i = 0; i < rule->n_exceptions; i++)
+		any |= rule->exception[i].where->macros != 0;
+	return any;
+}
+
+static bool is_wrong(const struct book *b, const char *file)
+{
+	for (size_t i = 0; i < b->n_problems; i++)
+		if (!b->problem[i].is_warning && !strcmp(b->problem[i].file, file))
+			return true;
+	return false;
+}
+
+/* Does this macro stand before all others of its file, in the order in which they are gone through? */
+static bool is_first_of_macros(const struct macros *macros, const struct macro *m)
+{
+	const struct macro *other = NULL;
+
+	for (size_t i = 0; (other = macros_at(macros, i)); i++)
+		for (; other; other = other->replaced)
+			if (!strcmp(other->file, m->file))
+				return other == m;
+	return false;
+}
+
+/* The files of macros, when any rule calls one: they are there before who calls them. */
+static int copy_macros(struct rules_run *r, const bool *can_run, struct rules_copied *copied)
+{
+	const struct book *b = r->book;
+	struct rules_copied macros = { 0 };
+	const struct macro *m;
+	bool any = false;
+	int res = 0;
+
+	for (size_t i = 0; i < b->n_rules; i++)
+		any |= can_run[i] && calls_macros(&b->rule[i]);
+	for (size_t i = 0; any && res == 0 && (m = macros_at(b->macros, i)); i++)
+		for (; res == 0 && m; m = m->replaced)
+			if (is_first_of_macros(b->macros, m) && !is_wrong(b, m->file))
+				res = copy_file(r, m->file, &macros);
+	copied->other += macros.other;
+	return res;
+}
+
+/* ---- all -------------------------------------------------------------------------------------- */
+
 static bool is_first_of_file(const struct book *b, size_t i)
 {
 	for (size_t k = 0; k < i; k++)
@@ -190,6 +242,7 @@ int rules_copy(struct rules_run *r, const bool *can_run, struct rules_copied *re
 	int res = 0;
 
 	*ret_copied = (struct rules_copied) { 0 };
+	res = copy_macros(r, can_run, ret_copied);
 	for (size_t i = 0; res == 0 && i < b->n_rules; i++) {
 		if (!is_first_of_file(b, i) || !is_good(b, can_run, b->rule[i].file))
 			continue;

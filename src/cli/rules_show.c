@@ -75,6 +75,8 @@ static void json_attack(struct rules_run *r, const struct book_rule *rule)
 /* What the list says of a rule; `whole`: all that it says. */
 static void json_rule(struct rules_run *r, const struct book_rule *rule, bool whole)
 {
+	auto_buf struct buf text = { .max = TEXT_BYTES };
+
 	buf_str(&r->out, "{\"id\":");
 	(void)json_write_str(&r->out, rule->id, strlen(rule->id));
 	rules_member(r, "name", rule->name);
@@ -95,6 +97,8 @@ static void json_rule(struct rules_run *r, const struct book_rule *rule, bool wh
 		rules_member(r, "next", rule->next);
 		json_texts(r, "references", rule->references, rule->n_references);
 		rules_member(r, "query", rule->query->text);
+		if (rule->query->macros && book_write_out(r->book, rule->query, &text) == 0)
+			rules_member(r, "written_out", buf_text(&text));
 	}
 	rules_member(r, "file", rule->file);
 	buf_printf(&r->out, ",\"line\":%u,\"column\":%u}\n", rule->line, rule->column);
@@ -156,6 +160,15 @@ static void field(struct rules_run *r, const char *label, const char *text)
 	}
 }
 
+/* What the macros come to that a query calls; nothing when it calls none. */
+static void show_written_out(struct rules_run *r, const char *label, const struct query *q)
+{
+	auto_buf struct buf text = { .max = TEXT_BYTES };
+
+	if (q->macros && book_write_out(r->book, q, &text) == 0)
+		field(r, label, buf_text(&text));
+}
+
 static void show_lists(struct rules_run *r, const struct book_rule *rule)
 {
 	for (size_t i = 0; i < rule->n_attack; i++) {
@@ -179,6 +192,7 @@ static void show_lists(struct rules_run *r, const struct book_rule *rule)
 
 		rules_line(r, "%-*s%s: %s%s%s", LABEL, i ? "" : "exceptions", e->name, e->where->text,
 			   e->reason ? "; " : "", e->reason ? e->reason : "");
+		show_written_out(r, "  written out", e->where);
 	}
 }
 
@@ -231,6 +245,7 @@ enum exit_code rules_show(struct rules_run *r)
 	show_lists(r, rule);
 	show_throttle(r, rule);
 	field(r, rule->script ? "when" : "query", rule->query->text);
+	show_written_out(r, "written out", rule->query);
 	rules_line(r, "%-*s%zu", LABEL, "tests", rule->n_tests);
 	return EXIT_OK;
 }

@@ -333,6 +333,8 @@ static int unknown_function(struct lowering *lo, const struct ast *a)
 
 	(void)snprintf(word, sizeof(word), "%.*s", (int)a->str.n, a->str.p);
 	r = fail_part(lo, a, a->str.n, "unknown function \"%s\"", word);
+	if (lo->diag)
+		lo->diag->unknown_call = true;
 	for (size_t i = 0; (f = rule_function_at(i)); i++)
 		if (!lo->elastic || !f->endgame_only)
 			nearest_offer(&near, f->name);

@@ -384,7 +384,7 @@ TEST(queries_are_written_out_as_they_were_meant)
 		  "in~ (1.0, 2))" },
 		{ "sequence by a, b with maxspan=5m [\"odd one\" where f(a) and b == 1] by c as e0 ![any where e0.c == "
 		  "1] by d [any where true] by e with runs=3 until [any where f(b)] by x | head 3",
-		  "sequence by a, b with maxspan=300000ms\n  [\"odd one\" where (a == 1 or a like \"x\\\"*\")\n    and "
+		  "sequence by a, b with maxspan=5m\n  [\"odd one\" where (a == 1 or a like \"x\\\"*\")\n    and "
 		  "b "
 		  "== 1] by c as e0\n  ![any where e0.c == 1] by d\n  [any where true] by e with runs=3\nuntil [any "
 		  "where b == 1 or b like \"x\\\"*\"] by x\n| head 3" },

@@ -18,6 +18,7 @@ enum { DIAG_MESSAGE_MAX = 256, DIAG_HINT_MAX = 96, DIAG_WITHIN_MAX = 512 };
 struct diag {
 	unsigned line, column; /* from 1; columns count characters */
 	size_t at, len;        /* the same in bytes of the text; len: what the caret underlines, may be 0 */
+	bool unknown_call;     /* of a function or a macro that there is not */
 	char message[DIAG_MESSAGE_MAX];
 	char hint[DIAG_HINT_MAX];     /* the nearest known name, or "" */
 	char within[DIAG_WITHIN_MAX]; /* the macro that the place calls and in which it is wrong, with its file; or ""

@@ -277,6 +277,22 @@ static void write_term(const struct ast_term *t, struct buf *out)
 		buf_printf(out, " as %.*s", (int)t->alias.n, t->alias.p);
 }
 
+/* In the largest unit that it is a whole number of. */
+static void write_span(uint64_t ns, struct buf *out)
+{
+	static const struct {
+		const char *unit;
+		uint64_t ns;
+	} units[] = {
+		{ "h", 3600000000000ULL }, { "m", 60000000000ULL }, { "s", 1000000000ULL }, { "ms", 1000000ULL }
+	};
+	size_t i = 0;
+
+	while (i + 1 < countof(units) && ns % units[i].ns)
+		i++;
+	buf_printf(out, " with maxspan=%llu%s", (unsigned long long)(ns / units[i].ns), units[i].unit);
+}
+
 static void write_pipes(const struct ast_query *q, struct buf *out)
 {
 	static const char *const names[] = {
@@ -308,7 +324,7 @@ void ast_write_query(const struct ast_query *q, struct buf *out)
 		buf_str(out, words[q->kind]);
 		write_keys(&q->keys, out);
 		if (q->maxspan_ns)
-			buf_printf(out, " with maxspan=%llums", (unsigned long long)q->maxspan_ns / 1000000);
+			write_span(q->maxspan_ns, out);
 		for (const struct ast_term *t = q->first; t; t = t->next) {
 			buf_str(out, "\n  ");
 			write_term(t, out);

@@ -106,6 +106,7 @@ static void add_problem(struct maker *m, struct place at, const char *rule, cons
 		/* Copied: it may be a word of the file. */
 		.feature = feature ? maker_str(m, feature, strlen(feature)) : NULL,
 		.is_warning = is_warning,
+		.is_definition = definitions_is(m->file),
 	};
 }
 
@@ -160,10 +161,18 @@ void maker_take(struct maker *m, struct book_rule *rule)
 	*rule = (struct book_rule) { 0 };
 }
 
+int book_write_out(const struct book *book, const struct query *q, struct buf *out)
+{
+	const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = book->macros };
+	struct diag d;
+
+	return macros_write_out(q->text, q->text_len, q->kind == QUERY_CONDITION, &options, &d, out);
+}
+
 struct query *maker_query(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
 			  const char *text, size_t n)
 {
-	const struct query_options options = { .dialect = RULE_ENDPOINT };
+	const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = m->macros };
 	struct query *q = NULL;
 	struct diag d = { 0 };
 	int r = is_condition ? condition_compile(text, n, &options, &d, &q) : query_compile(text, n, &options, &d, &q);
@@ -173,11 +182,16 @@ struct query *maker_query(struct maker *m, struct place at, unsigned indent, con
 		return NULL;
 	}
 	if (r < 0) {
+		auto_buf struct buf said = { .max = MESSAGE_MAX };
 		struct place place = { at.line + d.line - 1,
 				       d.line == 1 ? at.column + d.column - 1 : indent + d.column };
 
-		maker_problem(m, place, rule, "%s%s%s%s", d.message, d.hint[0] ? "; did you mean \"" : "", d.hint,
-			      d.hint[0] ? "\"?" : "");
+		diag_say(&d, &said);
+		/* Perhaps it is defined in a part of the folder that was not looked at. */
+		if (d.unknown_call && m->is_alone)
+			buf_str(&said, "; of a file by itself, macros are looked for beside it and in the folders "
+				       "above it");
+		maker_problem(m, place, rule, "%s", buf_text(&said));
 		return NULL;
 	}
 	return q;
@@ -217,8 +231,10 @@ static int by_id(const void *a, const void *b)
 static int by_place(const void *a, const void *b)
 {
 	const struct book_problem *pa = a, *pb = b;
-	int r = strcmp(pa->file, pb->file);
+	int r = pb->is_definition - pa->is_definition;
 
+	if (r == 0)
+		r = strcmp(pa->file, pb->file);
 	if (r == 0)
 		r = (pa->line > pb->line) - (pa->line < pb->line);
 	return r ? r : (pa->column > pb->column) - (pa->column < pb->column);
@@ -252,12 +268,20 @@ static void refuse_twins(struct maker *m)
 
 int maker_open(struct maker *m, const struct book_options *options)
 {
+	int r;
+
 	*m = (struct maker) { .options = options ? *options : (struct book_options) { 0 } };
 	m->book = calloc(1, sizeof(*m->book));
 	if (!m->book)
 		return err_new(-ENOMEM, "no memory for rules");
 	m->book->refs = 1;
 	arena_init(&m->book->arena, BOOK_BYTES_MAX);
+	r = macros_new(&m->book->macros);
+	if (r < 0) {
+		book_free(m->book);
+		return r;
+	}
+	m->macros = m->book->macros;
 	return 0;
 }
 
@@ -372,6 +396,7 @@ void book_free(struct book *book)
 		maker_drop(&book->rule[i]);
 	free(book->rule);
 	free(book->problem);
+	macros_free(book->macros);
 	arena_free(&book->arena);
 	free(book);
 }

@@ -18,6 +18,7 @@
 #include "base/mem.h"
 #include "event/event.h"
 #include "predicate/script.h"
+#include "rule/macro.h"
 #include "rule/rule.h"
 
 enum {
@@ -115,6 +116,7 @@ struct book_problem {
 	const char *message;
 	const char *feature; /* what is missing in us, a word of docs/rules.md ("new_terms"); NULL: the file is wrong */
 	bool is_warning;     /* the rule was loaded all the same */
+	bool is_definition;  /* of a macro: these stand before all others, which may follow from them */
 };
 
 /* What rules of others need that is not there: each is a row of docs/rules.md. */
@@ -130,6 +132,7 @@ struct book {
 	struct book_rule *rule; /* in the order of ids */
 	size_t n_rules;
 	struct book_problem *problem; /* in the order of files and lines */
+	struct macros *macros;        /* those that were defined */
 	size_t n_problems;
 	size_t n_wrong; /* problems that are no warnings, those included for which there was no room */
 	size_t n_files;
@@ -140,6 +143,12 @@ struct book_options {
 	const struct script_limits *limits; /* of scripts; NULL: the usual ones */
 	bool keep_tests;                    /* agents do not need them */
 };
+
+/*
+ * What files of macros are called: macros.yml, macros.yaml, macros.json, or NAME.macros.yml and so on. A folder's rules
+ * may call all that are defined in it; a file that is named by itself, those beside it and in the folders above.
+ */
+extern const char book_macros_stem[];
 
 /*
  * Reads a file, or a folder with all that is below it (*.yml, *.yaml, *.json, *.ndjson, *.toml; dot files are left
@@ -159,6 +168,8 @@ int book_must_be_whole(const struct book *book);
  * which one key is process.entity_id at every stage: the events of one process always share a shard.
  */
 bool book_is_local(const struct query *q);
+/* The text of a query or condition of the book, with the macros that it calls written out. */
+int book_write_out(const struct book *book, const struct query *q, struct buf *out);
 const struct book_rule *book_find(const struct book *book, const char *id);
 struct book *book_ref(struct book *book);
 void book_free(struct book *book); /* one reference */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Any file of rules: the first byte says what it is called. Rules that are whole, or problems with a place. */
+/* Any file of rules, or of macros: the first byte says what it is called. Rules that are whole, or problems with a
+ * place. */
 #include <stdlib.h>
 #include <string.h>
 #include "rulebook/book.h"
@@ -22,11 +23,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static const char *const names[] = { "f.yml", "f.toml", "f.ndjson", "f" };
 	const struct book_options options = { .keep_tests = true };
+	const char *name;
 	auto_buf struct buf out = { .max = 1 << 20 };
 	AUTO(book) book = NULL;
 	size_t wrong = 0;
 
-	if (!size || book_read_text(names[data[0] % 4], (const char *)data + 1, size - 1, &options, &book) < 0)
+	if (!size)
+		return 0;
+	name = data[0] == 'm' ? "macros.yml" : names[data[0] % 4];
+	if (book_read_text(name, (const char *)data + 1, size - 1, &options, &book) < 0)
 		return 0;
 	for (size_t i = 0; i < book->n_rules; i++) {
 		const struct book_rule *r = &book->rule[i];

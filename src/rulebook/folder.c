@@ -41,6 +41,8 @@ static reader_fn *reader_of(const char *name)
 {
 	const char *slash = strrchr(name, '/'), *dot = strrchr(slash ? slash : name, '.');
 
+	if (definitions_is(name))
+		return definitions_read;
 	for (size_t i = 0; dot && i < countof(readers); i++)
 		if (!strcmp(dot, readers[i].ending))
 			return readers[i].read;
@@ -191,6 +193,23 @@ static int by_name(const void *a, const void *b)
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
+/* The files of macros, or all others. */
+static int read_each(struct maker *m, const struct paths *paths, bool definitions)
+{
+	for (size_t i = 0; i < paths->n; i++) {
+		const char *path = paths->path[i];
+		int r = definitions_is(path) == definitions ? read_file(m, path) : 0;
+
+		/* An editor's temporary file may be gone by now; that is no reason to have no rules. */
+		if (r == -ENOMEM)
+			return r;
+		if (r < 0 && r != -ENOENT)
+			problem_of(m, path, strerror(-r));
+		err_clear();
+	}
+	return 0;
+}
+
 static int read_folder(struct maker *m, const char *path)
 {
 	__attribute__((cleanup(paths_free))) struct paths paths = { 0 };
@@ -198,17 +217,27 @@ static int read_folder(struct maker *m, const char *path)
 
 	if (r == 0 && paths.n)
 		qsort(paths.path, paths.n, sizeof(*paths.path), by_name);
-	for (size_t i = 0; r == 0 && i < paths.n; i++) {
-		r = read_file(m, paths.path[i]);
-		/* An editor's temporary file may be gone by now; that is no reason to have no rules. */
-		if (r == -ENOMEM)
-			return r;
-		if (r < 0 && r != -ENOENT)
-			problem_of(m, paths.path[i], strerror(-r));
-		err_clear();
-		r = 0;
-	}
-	return r;
+	if (r == 0)
+		r = read_each(m, &paths, true);
+	if (r == 0)
+		r = definitions_finish(m);
+	return r < 0 ? r : read_each(m, &paths, false);
+}
+
+static int read_around(void *ctx, const char *file)
+{
+	return read_file(ctx, file);
+}
+
+/* A file that was named by itself. */
+static int read_alone(struct maker *m, const char *path)
+{
+	int r = definitions_around(path, read_around, m);
+
+	m->is_alone = true;
+	if (r == 0)
+		r = definitions_finish(m);
+	return r < 0 || definitions_is(path) ? r : read_file(m, path);
 }
 
 int book_read(const char *path, const struct book_options *options, struct book **ret_book)
@@ -223,7 +252,7 @@ int book_read(const char *path, const struct book_options *options, struct book 
 	if (stat(path, &st) < 0)
 		r = err_sys(errno, "open the rules in %s", path);
 	else
-		r = S_ISDIR(st.st_mode) ? read_folder(&m, path) : read_file(&m, path);
+		r = S_ISDIR(st.st_mode) ? read_folder(&m, path) : read_alone(&m, path);
 	return maker_close(&m, r, ret_book);
 }
 
@@ -236,5 +265,5 @@ int book_read_text(const char *name, const char *text, size_t n, const struct bo
 	if (r < 0)
 		return r;
 	read_text(&m, name, text, n);
-	return maker_close(&m, 0, ret_book);
+	return maker_close(&m, definitions_finish(&m), ret_book);
 }

@@ -26,8 +26,10 @@ struct maker {
 	const char *text;
 	size_t n;
 	size_t rules_cap, problems_cap;
-	bool failed;   /* no memory */
-	bool too_many; /* rules */
+	struct macros *macros; /* those that rules may call; the book's in the end */
+	bool is_alone;         /* one file was named, and no folder */
+	bool failed;           /* no memory */
+	bool too_many;         /* rules */
 };
 
 int maker_open(struct maker *m, const struct book_options *options);
@@ -75,5 +77,15 @@ void attack_set_technique(struct maker *m, struct book_attack *a, const char *id
 void own_read(struct maker *m);
 void lines_read(struct maker *m);
 void elastic_read(struct maker *m);
+/* Macros: each file of them is read before any rule, then they are put together. */
+void definitions_read(struct maker *m);
+int definitions_finish(struct maker *m);
+/* Is a file one of macros, by its name? */
+bool definitions_is(const char *path);
+/*
+ * The files of macros that a rule file sees that is named by itself: those beside it and in the folders above, in
+ * which nobody but their owners may write. Ends with what `each` returns when that is not 0.
+ */
+int definitions_around(const char *path, int (*each)(void *ctx, const char *file), void *ctx);
 /* Are there Sigma rules among them? Then they are read, and all others left out. */
 bool sigma_read_documents(struct maker *m, const struct yaml_node *documents);

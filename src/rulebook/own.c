@@ -4,7 +4,7 @@
  *
  * docs/rules.md is the guide. All that is wrong with a rule is told, not only the first; then the rule is left out.
  */
-#include "rulebook/own.h"
+#include "rulebook/own_read.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18,7 +18,6 @@
 #include "config/option.h"
 #include "predicate/predicate.h"
 #include "rulebook/attack.h"
-#include "rulebook/maker.h"
 
 enum { SHORT_TEXT_MAX = 256 };
 
@@ -105,51 +104,49 @@ const struct own_key own_rule_keys[] = {
 	{ 0 },
 };
 
+static const char *const truths[] = { "false", "true", NULL };
+
+const struct own_key own_macro_keys[] = {
+	{ "parameters", "names that stand for what it is called with", OWN_TEXTS, .max = MACRO_NAME_MAX,
+	  .most = MACRO_PARAMETERS_MAX },
+	{ "description", "what it is true of", OWN_TEXT, .max = BOOK_TEXT_MAX },
+	{ "replaces",
+	  "true: it stands in the place of the macro of its name in another file, which it may call by that name",
+	  OWN_WORD, .words = truths },
+	{ "eql", "an expression in EQL, mostly a condition", OWN_TEXT, .required = true, .max = RULE_TEXT_MAX },
+	{ 0 },
+};
+
 const char *const own_query_keys[] = { "eql", "sigma", "lua", "wasm", NULL };
 
 /* ---- what every key needs --------------------------------------------------------------------- */
 
-/* A rule that is being read. */
-struct own {
-	struct maker *m;
-	const char *id; /* NULL: not known yet */
-	struct book_rule rule;
-	bool bad;
-};
-
-static struct place place_of(const struct yaml_node *n)
+struct place own_place(const struct yaml_node *n)
 {
 	return (struct place) { n->line, n->column };
 }
 
-#define wrong(o, node, ...)                                                                                            \
-	do {                                                                                                           \
-		(o)->bad = true;                                                                                       \
-		maker_problem((o)->m, place_of(node), (o)->id, __VA_ARGS__);                                           \
-	} while (0)
-
-/* A text within its bounds, or NULL after a message. */
-static const char *text_of(struct own *o, const struct yaml_node *n, const char *name, unsigned max)
+const char *own_text(struct own *o, const struct yaml_node *n, const char *name, unsigned max)
 {
 	if (n->type != YAML_SCALAR || !n->len) {
-		wrong(o, n, "%s: is to be a text, not %s", name,
-		      n->type == YAML_SCALAR ? "an empty one" : yaml_type_name(n));
+		own_wrong(o, n, "%s: is to be a text, not %s", name,
+			  n->type == YAML_SCALAR ? "an empty one" : yaml_type_name(n));
 		return NULL;
 	}
 	if (n->len > max) {
-		wrong(o, n, "%s: more than %u bytes", name, max);
+		own_wrong(o, n, "%s: more than %u bytes", name, max);
 		return NULL;
 	}
 	if (strlen(n->text) != n->len) {
-		wrong(o, n, "%s: a NUL character", name);
+		own_wrong(o, n, "%s: a NUL character", name);
 		return NULL;
 	}
 	return n->text;
 }
 
-static const char *copy_of(struct own *o, const struct yaml_node *n, const char *name, unsigned max)
+const char *own_copy(struct own *o, const struct yaml_node *n, const char *name, unsigned max)
 {
-	const char *text = text_of(o, n, name, max);
+	const char *text = own_text(o, n, name, max);
 
 	return text ? maker_str(o->m, text, n->len) : NULL;
 }
@@ -166,11 +163,11 @@ static bool number_of(struct own *o, const struct yaml_node *n, const struct own
 			return true;
 		}
 	}
-	wrong(o, n, "%s: is to be a number from %u to %u", key->name, key->min, key->max);
+	own_wrong(o, n, "%s: is to be a number from %u to %u", key->name, key->min, key->max);
 	return false;
 }
 
-static bool word_of(struct own *o, const struct yaml_node *n, const struct own_key *key, unsigned *ret_index)
+bool own_word(struct own *o, const struct yaml_node *n, const struct own_key *key, unsigned *ret_index)
 {
 	auto_buf struct buf all = { .max = 512 };
 
@@ -181,7 +178,7 @@ static bool word_of(struct own *o, const struct yaml_node *n, const struct own_k
 		}
 		buf_printf(&all, "%s%s", i ? ", " : "", key->words[i]);
 	}
-	wrong(o, n, "%s: is to be one of %s", key->name, buf_text(&all));
+	own_wrong(o, n, "%s: is to be one of %s", key->name, buf_text(&all));
 	return false;
 }
 
@@ -191,7 +188,7 @@ static bool duration_of(struct own *o, const struct yaml_node *n, const char *na
 
 	if (n->type == YAML_SCALAR && option_set(&row, n->text, ret_ns) == 0)
 		return true;
-	wrong(o, n, "%s: is to be a time such as 30s, 10m or 1h", name);
+	own_wrong(o, n, "%s: is to be a time such as 30s, 10m or 1h", name);
 	return false;
 }
 
@@ -203,13 +200,12 @@ static const struct own_key *key_find(const struct own_key *keys, const char *na
 	return NULL;
 }
 
-/* Is it a mapping that has what it needs, and nothing that nobody knows? */
-static bool check_keys(struct own *o, const struct yaml_node *map, const char *what, const struct own_key *keys)
+bool own_check_keys(struct own *o, const struct yaml_node *map, const char *what, const struct own_key *keys)
 {
 	bool good = map->type == YAML_MAP;
 
 	if (!good) {
-		wrong(o, map, "%s: is to be a mapping, not %s", what, yaml_type_name(map));
+		own_wrong(o, map, "%s: is to be a mapping, not %s", what, yaml_type_name(map));
 		return false;
 	}
 	for (const struct yaml_node *c = map->first; c; c = c->next) {
@@ -219,36 +215,35 @@ static bool check_keys(struct own *o, const struct yaml_node *map, const char *w
 			continue;
 		for (const struct own_key *k = keys; k->name; k++)
 			nearest_offer(&near, k->name);
-		wrong(o, c->key, "%s: no such key%s%s%s", c->key->text, near.best ? "; did you mean \"" : "",
-		      near.best ? near.best : "", near.best ? "\"?" : "");
+		own_wrong(o, c->key, "%s: no such key%s%s%s", c->key->text, near.best ? "; did you mean \"" : "",
+			  near.best ? near.best : "", near.best ? "\"?" : "");
 		good = false;
 	}
 	for (const struct own_key *k = keys; k->name; k++)
 		if (k->required && !yaml_child(map, k->name)) {
-			wrong(o, map, "%s: \"%s\" is missing", what, k->name);
+			own_wrong(o, map, "%s: \"%s\" is missing", what, k->name);
 			good = false;
 		}
 	return good;
 }
 
-/* The items of a list, or the one text that stands in its place. */
-static bool texts_of(struct own *o, const struct yaml_node *n, const struct own_key *key, const char *const **ret_texts,
-		     size_t *ret_n)
+bool own_texts(struct own *o, const struct yaml_node *n, const struct own_key *key, const char *const **ret_texts,
+	       size_t *ret_n)
 {
 	size_t count = n->type == YAML_LIST ? n->n : 1, at = 0;
 	const char **texts;
 
 	if (n->type == YAML_MAP || n->type == YAML_NOTHING) {
-		wrong(o, n, "%s: is to be a list of texts, not %s", key->name, yaml_type_name(n));
+		own_wrong(o, n, "%s: is to be a list of texts, not %s", key->name, yaml_type_name(n));
 		return false;
 	}
 	if (count > (key->most ?: BOOK_LIST_MAX)) {
-		wrong(o, n, "%s: more than %u", key->name, key->most ?: BOOK_LIST_MAX);
+		own_wrong(o, n, "%s: more than %u", key->name, key->most ?: BOOK_LIST_MAX);
 		return false;
 	}
 	texts = maker_zeroed(o->m, count, sizeof(*texts));
 	for (const struct yaml_node *c = n->type == YAML_LIST ? n->first : n; texts && c; c = c->next) {
-		texts[at] = copy_of(o, c, key->name, key->max);
+		texts[at] = own_copy(o, c, key->name, key->max);
 		if (!texts[at++])
 			return false;
 		if (n->type != YAML_LIST)
@@ -263,11 +258,11 @@ static bool texts_of(struct own *o, const struct yaml_node *n, const struct own_
 static const struct yaml_node *maps_of(struct own *o, const struct yaml_node *n, const struct own_key *key)
 {
 	if (n->type != YAML_LIST) {
-		wrong(o, n, "%s: is to be a list, not %s", key->name, yaml_type_name(n));
+		own_wrong(o, n, "%s: is to be a list, not %s", key->name, yaml_type_name(n));
 		return NULL;
 	}
 	if (n->n > BOOK_LIST_MAX) {
-		wrong(o, n, "%s: more than %d", key->name, BOOK_LIST_MAX);
+		own_wrong(o, n, "%s: more than %d", key->name, BOOK_LIST_MAX);
 		return NULL;
 	}
 	return n->first;
@@ -288,14 +283,10 @@ static const char *line_at(const struct maker *m, unsigned line)
 	return p;
 }
 
-/*
- * Where the first character of a text stands in the file, and how far its other lines are moved in: a query's
- * diagnostics are told there.
- */
-static struct place text_place(const struct maker *m, const struct yaml_node *n, unsigned *ret_indent)
+struct place own_text_place(const struct maker *m, const struct yaml_node *n, unsigned *ret_indent)
 {
 	const char *stop = m->text + m->n, *p = line_at(m, n->line);
-	struct place at = place_of(n);
+	struct place at = own_place(n);
 
 	*ret_indent = 0;
 	for (unsigned c = 1; p && c < at.column && p < stop && *p != '\n'; c++)
@@ -330,14 +321,14 @@ static struct place text_place(const struct maker *m, const struct yaml_node *n,
 
 static struct query *query_of(struct own *o, const struct yaml_node *n, const char *name, bool is_condition)
 {
-	const char *text = text_of(o, n, name, RULE_TEXT_MAX);
+	const char *text = own_text(o, n, name, RULE_TEXT_MAX);
 	struct query *q;
 	unsigned indent;
 	struct place at;
 
 	if (!text)
 		return NULL;
-	at = text_place(o->m, n, &indent);
+	at = own_text_place(o->m, n, &indent);
 	q = maker_query(o->m, at, indent, o->id, is_condition, text, n->len);
 	o->bad |= !q;
 	return q;
@@ -348,12 +339,12 @@ static void take_when(struct own *o, const struct yaml_node *when, const struct 
 {
 	static const char any[] = "any where true";
 	struct query *q = when ? query_of(o, when, "when", false)
-			       : maker_query(o->m, place_of(script), 0, o->id, false, any, sizeof(any) - 1);
+			       : maker_query(o->m, own_place(script), 0, o->id, false, any, sizeof(any) - 1);
 
 	o->rule.query = q;
 	o->bad |= !q;
 	if (q && (q->kind != QUERY_EVENT || q->n_pipes))
-		wrong(o, when, "when: a script is asked about single events: no sequence, and no pipe");
+		own_wrong(o, when, "when: a script is asked about single events: no sequence, and no pipe");
 }
 
 /* A module in a file beside the rule's own, and not elsewhere. */
@@ -366,19 +357,19 @@ static int read_beside(struct own *o, const struct yaml_node *n, struct buf *out
 	ssize_t got;
 
 	if (!o->m->is_file || *n->text == '/' || strstr(n->text, "..")) {
-		wrong(o, n, "wasm: is to be a file beside this one, or the text of a module");
+		own_wrong(o, n, "wasm: is to be a file beside this one, or the text of a module");
 		return -EINVAL;
 	}
 	(void)snprintf(path, sizeof(path), "%.*s%s", slash ? (int)(slash + 1 - o->m->file) : 0, o->m->file, n->text);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode)) {
-		wrong(o, n, "wasm: %s: %s", path, fd < 0 ? strerror(errno) : "no file");
+		own_wrong(o, n, "wasm: %s: %s", path, fd < 0 ? strerror(errno) : "no file");
 		return -EINVAL;
 	}
 	while ((got = read(fd, part, sizeof(part))) > 0)
 		buf_add(out, part, (size_t)got);
 	if (got < 0 || out->failed) {
-		wrong(o, n, "wasm: %s: %s", path, got < 0 ? strerror(errno) : "larger than 1 MiB");
+		own_wrong(o, n, "wasm: %s: %s", path, got < 0 ? strerror(errno) : "larger than 1 MiB");
 		return -EINVAL;
 	}
 	o->rule.content = hash_bytes(buf_text(out), out->len, o->rule.content);
@@ -395,11 +386,11 @@ static struct host_named_list *lists_of(struct own *o, const struct yaml_node *n
 
 	*ret_n = 0;
 	for (const struct yaml_node *c = maps_of(o, n, &key); c && lists; c = c->next) {
-		if (!check_keys(o, c, "lists", lists_keys))
+		if (!own_check_keys(o, c, "lists", lists_keys))
 			return NULL;
-		lists[at].name = copy_of(o, yaml_child(c, "name"), "name", SHORT_TEXT_MAX);
+		lists[at].name = own_copy(o, yaml_child(c, "name"), "name", SHORT_TEXT_MAX);
 		if (!lists[at].name ||
-		    !texts_of(o, yaml_child(c, "items"), &lists_keys[1], &lists[at].items, &lists[at].n))
+		    !own_texts(o, yaml_child(c, "items"), &lists_keys[1], &lists[at].items, &lists[at].n))
 			return NULL;
 		at++;
 	}
@@ -413,10 +404,10 @@ static void take_script(struct own *o, const struct yaml_node *n, const struct y
 	const struct host_named_list *lists = named ? lists_of(o, named, &n_lists) : NULL;
 	const struct script_options options = { .limits = o->m->options.limits, .lists = lists, .n_lists = n_lists };
 	const enum script_kind kind = !strcmp(n->key->text, "lua") ? SCRIPT_LUA : SCRIPT_WASM;
-	const char *text = text_of(o, n, n->key->text, BOOK_FILE_MAX);
+	const char *text = own_text(o, n, n->key->text, BOOK_FILE_MAX);
 	auto_buf struct buf module = { .max = SCRIPT_TEXT_MAX };
 	const bool is_file = text && kind == SCRIPT_WASM && !memchr(text, '(', n->len);
-	struct place at = place_of(n);
+	struct place at = own_place(n);
 	struct diag d = { 0 };
 	unsigned indent = 0;
 	int r;
@@ -436,7 +427,7 @@ static void take_script(struct own *o, const struct yaml_node *n, const struct y
 	} else if (is_file || !d.line) {
 		maker_problem(o->m, at, o->id, "%s: %s", n->key->text, d.message[0] ? d.message : err_trail());
 	} else {
-		at = text_place(o->m, n, &indent);
+		at = own_text_place(o->m, n, &indent);
 		at.column = d.line == 1 ? at.column + d.column - 1 : indent + d.column;
 		at.line += d.line - 1;
 		maker_problem(o->m, at, o->id, "%s: %s", n->key->text, d.message);
@@ -452,22 +443,22 @@ static void take_query(struct own *o, const struct yaml_node *map)
 		const struct yaml_node *n = yaml_child(map, *k);
 
 		if (n && found)
-			wrong(o, n->key, "%s: the rule has \"%s\" already; one of them", *k, found->key->text);
+			own_wrong(o, n->key, "%s: the rule has \"%s\" already; one of them", *k, found->key->text);
 		if (n && !found)
 			found = n;
 	}
 	if (!found) {
-		wrong(o, map, "one of eql, sigma, lua and wasm is to say what the rule looks for");
+		own_wrong(o, map, "one of eql, sigma, lua and wasm is to say what the rule looks for");
 		return;
 	}
 	if (when && strcmp(found->key->text, "lua") && strcmp(found->key->text, "wasm"))
-		wrong(o, when->key, "when: only a script is asked of some events alone");
+		own_wrong(o, when->key, "when: only a script is asked of some events alone");
 	if (lists && strcmp(found->key->text, "lua") && strcmp(found->key->text, "wasm"))
-		wrong(o, lists->key, "lists: only a script looks values up in them");
+		own_wrong(o, lists->key, "lists: only a script looks values up in them");
 	if (!strcmp(found->key->text, "eql")) {
 		o->rule.query = query_of(o, found, "eql", false);
 	} else if (!strcmp(found->key->text, "sigma")) {
-		o->rule.query = maker_sigma(o->m, place_of(found), o->id, found, NULL, NULL);
+		o->rule.query = maker_sigma(o->m, own_place(found), o->id, found, NULL, NULL);
 		o->bad |= !o->rule.query;
 	} else {
 		take_when(o, when, found);
@@ -488,24 +479,24 @@ static void take_attack(struct own *o, const struct yaml_node *n, const struct o
 		struct book_attack *a = &attack[o->rule.n_attack];
 		const char *id;
 
-		if (!check_keys(o, c, "attack", key->keys))
+		if (!own_check_keys(o, c, "attack", key->keys))
 			continue;
 		tactic = yaml_child(c, "tactic");
 		technique = yaml_child(c, "technique");
 		if (!tactic && !technique)
-			wrong(o, c, "attack: a tactic or a technique is to be said");
-		if (tactic && (id = text_of(o, tactic, "tactic", 16))) {
+			own_wrong(o, c, "attack: a tactic or a technique is to be said");
+		if (tactic && (id = own_text(o, tactic, "tactic", 16))) {
 			if (attack_tactic_name(id))
 				attack_set_tactic(o->m, a, id);
 			else
-				wrong(o, tactic, "tactic: \"%s\" is none: ids are written as in TA0003", id);
+				own_wrong(o, tactic, "tactic: \"%s\" is none: ids are written as in TA0003", id);
 		}
-		if (technique && (id = text_of(o, technique, "technique", 16))) {
+		if (technique && (id = own_text(o, technique, "technique", 16))) {
 			if (attack_is_technique(id))
 				attack_set_technique(o->m, a, id);
 			else
-				wrong(o, technique,
-				      "technique: \"%s\" is none: ids are written as in T1053 or T1053.003", id);
+				own_wrong(o, technique,
+					  "technique: \"%s\" is none: ids are written as in T1053 or T1053.003", id);
 		}
 		o->rule.n_attack++;
 	}
@@ -519,16 +510,16 @@ static void take_throttle(struct own *o, const struct yaml_node *n, const struct
 	size_t n_names = 0;
 	field_id *ids;
 
-	if (!check_keys(o, n, "throttle", key->keys))
+	if (!own_check_keys(o, n, "throttle", key->keys))
 		return;
 	(void)duration_of(o, duration, "for", &t->for_ns);
-	if (!by || !texts_of(o, by, &key->keys[0], &names, &n_names))
+	if (!by || !own_texts(o, by, &key->keys[0], &names, &n_names))
 		return;
 	ids = maker_zeroed(o->m, n_names, sizeof(*ids));
 	for (size_t i = 0; ids && i < n_names; i++) {
 		ids[i] = field_intern(names[i], strlen(names[i]));
 		if (!ids[i])
-			wrong(o, by, "by: \"%s\" is not the name of a field", names[i]);
+			own_wrong(o, by, "by: \"%s\" is not the name of a field", names[i]);
 	}
 	t->by = ids;
 	t->n_by = ids ? n_names : 0;
@@ -541,9 +532,10 @@ static struct program *program_of(struct own *o, const struct yaml_node *where, 
 	struct program *program = NULL;
 
 	if (predicate_uses_lineage(q, condition))
-		wrong(o, where, "where: what a process descends from cannot make an exception; process.ancestors can");
+		own_wrong(o, where,
+			  "where: what a process descends from cannot make an exception; process.ancestors can");
 	else if (predicate_compile(q, condition, &program) < 0)
-		wrong(o, where, "where: %s", err_trail());
+		own_wrong(o, where, "where: %s", err_trail());
 	return program;
 }
 
@@ -557,11 +549,11 @@ static void take_exceptions(struct own *o, const struct yaml_node *n, const stru
 		struct book_exception *e = &exception[o->rule.n_exceptions];
 		const struct yaml_node *reason;
 
-		if (!check_keys(o, c, "exceptions", key->keys))
+		if (!own_check_keys(o, c, "exceptions", key->keys))
 			continue;
 		reason = yaml_child(c, "reason");
-		e->name = copy_of(o, yaml_child(c, "name"), "name", SHORT_TEXT_MAX);
-		e->reason = reason ? copy_of(o, reason, "reason", BOOK_TEXT_MAX) : NULL;
+		e->name = own_copy(o, yaml_child(c, "name"), "name", SHORT_TEXT_MAX);
+		e->reason = reason ? own_copy(o, reason, "reason", BOOK_TEXT_MAX) : NULL;
 		e->where = query_of(o, yaml_child(c, "where"), "where", true);
 		if (e->where)
 			e->program = program_of(o, yaml_child(c, "where"), e->where);
@@ -625,15 +617,15 @@ static const char *event_of(struct own *o, const struct yaml_node *n, int64_t *t
 	char text[CLOCK_TEXT];
 
 	if (n->type != YAML_MAP) {
-		wrong(o, n, "events: each is to be a mapping of fields, not %s", yaml_type_name(n));
+		own_wrong(o, n, "events: each is to be a mapping of fields, not %s", yaml_type_name(n));
 		return NULL;
 	}
 	if (stamp && after) {
-		wrong(o, after->key, "after: the event has its @timestamp already");
+		own_wrong(o, after->key, "after: the event has its @timestamp already");
 		return NULL;
 	}
 	if (stamp && (stamp->type != YAML_SCALAR || !clock_parse(stamp->text, stamp->len, time_ns))) {
-		wrong(o, stamp, "@timestamp: is to be a date as in 2024-02-29T12:34:56Z");
+		own_wrong(o, stamp, "@timestamp: is to be a date as in 2024-02-29T12:34:56Z");
 		return NULL;
 	}
 	if (after && !duration_of(o, after, "after", &later))
@@ -652,7 +644,7 @@ static const char *event_of(struct own *o, const struct yaml_node *n, int64_t *t
 	}
 	buf_char(&out, '}');
 	if (out.failed) {
-		wrong(o, n, "events: one of more than %d bytes", EVENT_JSON_MAX);
+		own_wrong(o, n, "events: one of more than %d bytes", EVENT_JSON_MAX);
 		return NULL;
 	}
 	return maker_str(o->m, buf_text(&out), out.len);
@@ -667,14 +659,14 @@ static void take_test(struct own *o, const struct yaml_node *n, struct book_test
 
 	t->line = n->line;
 	t->column = n->column;
-	t->name = copy_of(o, yaml_child(n, "name"), "name", SHORT_TEXT_MAX);
+	t->name = own_copy(o, yaml_child(n, "name"), "name", SHORT_TEXT_MAX);
 	(void)number_of(o, yaml_child(n, "match"), key_find(test_keys, "match"), &t->matches);
 	if (events->type != YAML_LIST || !events->n) {
-		wrong(o, events, "events: is to be a list of events");
+		own_wrong(o, events, "events: is to be a list of events");
 		return;
 	}
 	if (events->n > BOOK_TEST_EVENTS_MAX) {
-		wrong(o, events, "events: more than %d", BOOK_TEST_EVENTS_MAX);
+		own_wrong(o, events, "events: more than %d", BOOK_TEST_EVENTS_MAX);
 		return;
 	}
 	lines = maker_zeroed(o->m, events->n, sizeof(*lines));
@@ -694,7 +686,7 @@ static void take_tests(struct own *o, const struct yaml_node *n, const struct ow
 
 	o->rule.test = test;
 	for (; c && test; c = c->next)
-		if (check_keys(o, c, "tests", key->keys))
+		if (own_check_keys(o, c, "tests", key->keys))
 			take_test(o, c, &test[o->rule.n_tests++]);
 }
 
@@ -702,12 +694,12 @@ static void take_tests(struct own *o, const struct yaml_node *n, const struct ow
 
 static void take_id(struct own *o, const struct yaml_node *n)
 {
-	const char *id = n ? text_of(o, n, "id", BOOK_ID_MAX) : NULL;
+	const char *id = n ? own_text(o, n, "id", BOOK_ID_MAX) : NULL;
 
 	if (!id)
 		return;
 	if (strspn(id, "abcdefghijklmnopqrstuvwxyz0123456789-") != n->len) {
-		wrong(o, n, "id: \"%s\": small letters, digits and hyphens", id);
+		own_wrong(o, n, "id: \"%s\": small letters, digits and hyphens", id);
 		return;
 	}
 	o->rule.id = o->id = maker_str(o->m, id, n->len);
@@ -718,7 +710,7 @@ static void take_actions(struct own *o, const struct yaml_node *n)
 	for (size_t i = 0; i < o->rule.n_actions; i++)
 		if (strcmp(o->rule.actions[i], "alert")) {
 			o->bad = true;
-			maker_missing(o->m, place_of(n), o->id, "actions", "actions: there is no responder \"%s\"",
+			maker_missing(o->m, own_place(n), o->id, "actions", "actions: there is no responder \"%s\"",
 				      o->rule.actions[i]);
 		}
 }
@@ -730,9 +722,9 @@ static void take_key(struct own *o, const struct yaml_node *n, const struct own_
 	size_t count;
 
 	if (key->type == OWN_TEXT && key->off) {
-		*(const char **)((char *)&o->rule + key->off) = copy_of(o, n, key->name, key->max);
+		*(const char **)((char *)&o->rule + key->off) = own_copy(o, n, key->name, key->max);
 	} else if (key->type == OWN_TEXTS) {
-		if (!texts_of(o, n, key, &texts, &count))
+		if (!own_texts(o, n, key, &texts, &count))
 			return;
 		/* The number follows in another member: there are three of them. */
 		if (!strcmp(key->name, "references")) {
@@ -747,10 +739,10 @@ static void take_key(struct own *o, const struct yaml_node *n, const struct own_
 			take_actions(o, n);
 		}
 	} else if (!strcmp(key->name, "severity")) {
-		if (word_of(o, n, key, &v))
+		if (own_word(o, n, key, &v))
 			o->rule.severity = (enum book_severity)v;
 	} else if (!strcmp(key->name, "mode")) {
-		if (word_of(o, n, key, &v))
+		if (own_word(o, n, key, &v))
 			o->rule.mode = (enum book_mode)v;
 	} else if (!strcmp(key->name, "risk")) {
 		if (number_of(o, n, key, &v))
@@ -785,6 +777,17 @@ uint64_t maker_content(const struct yaml_node *rule, uint64_t seed)
 	return content_of(rule, seed, true);
 }
 
+/* What the macros say that it calls. */
+static uint64_t macros_of(const struct book_rule *rule, uint64_t h)
+{
+	if (rule->query && rule->query->macros)
+		h = hash_u64(rule->query->macros, h);
+	for (size_t i = 0; i < rule->n_exceptions; i++)
+		if (rule->exception[i].where && rule->exception[i].where->macros)
+			h = hash_u64(rule->exception[i].where->macros, h);
+	return h;
+}
+
 static void read_rule(struct maker *m, const struct yaml_node *map)
 {
 	struct own o = { .m = m };
@@ -794,7 +797,7 @@ static void read_rule(struct maker *m, const struct yaml_node *map)
 	};
 	if (map->type == YAML_MAP)
 		take_id(&o, yaml_child(map, "id"));
-	(void)check_keys(&o, map, "a rule", own_rule_keys);
+	(void)own_check_keys(&o, map, "a rule", own_rule_keys);
 	if (map->type != YAML_MAP)
 		return;
 	for (const struct yaml_node *c = map->first; c; c = c->next) {
@@ -807,6 +810,7 @@ static void read_rule(struct maker *m, const struct yaml_node *map)
 	if (!o.rule.risk)
 		o.rule.risk = book_risk_of(o.rule.severity);
 	o.rule.content = hash_u64(o.rule.content, maker_content(map, content_seed));
+	o.rule.content = macros_of(&o.rule, o.rule.content);
 	if (o.bad || m->failed)
 		maker_drop(&o.rule);
 	else
@@ -824,45 +828,60 @@ static void tell_report(struct maker *m, const struct config_report *report)
 
 static void read_document(struct maker *m, const struct yaml_node *root)
 {
-	const struct yaml_node *rules = yaml_child(root, "rules");
+	const struct yaml_node *rules = yaml_child(root, "rules"), *macros = yaml_child(root, "macros");
 
+	if (macros) {
+		maker_problem(m, own_place(macros->key), NULL,
+			      "macros: they stand in a file of their own, called macros.yaml or NAME.macros.yaml");
+		return;
+	}
 	if (!rules) {
 		read_rule(m, root);
 		return;
 	}
 	for (const struct yaml_node *c = root->first; c; c = c->next)
 		if (c != rules)
-			maker_problem(m, place_of(c->key), NULL, "%s: nothing stands beside a list of rules",
+			maker_problem(m, own_place(c->key), NULL, "%s: nothing stands beside a list of rules",
 				      c->key->text);
 	if (rules->type != YAML_LIST) {
-		maker_problem(m, place_of(rules), NULL, "rules: is to be a list, not %s", yaml_type_name(rules));
+		maker_problem(m, own_place(rules), NULL, "rules: is to be a list, not %s", yaml_type_name(rules));
 		return;
 	}
 	for (const struct yaml_node *c = rules->first; c; c = c->next)
 		read_rule(m, c);
 }
 
-void own_read(struct maker *m)
+struct yaml_node *own_documents(struct maker *m)
 {
 	auto_report struct config_report report = { 0 };
 	struct yaml_node *documents = NULL;
-	bool any = false;
 	int r = yaml_read_foreign(m->file, m->text, m->n, &report, &documents);
 
 	tell_report(m, &report);
 	if (r == -ENOMEM)
 		m->failed = true;
+	if (r == 0 && !report.n_errors)
+		return documents;
+	yaml_node_free(documents);
+	return NULL;
+}
+
+void own_read(struct maker *m)
+{
+	struct yaml_node *documents = own_documents(m);
+	bool any = false;
+
 	/* What is wrong with the whole was told. */
-	if (r == 0 && !report.n_errors && sigma_read_documents(m, documents)) {
-		yaml_node_free(documents);
+	if (!documents)
 		return;
+	if (!sigma_read_documents(m, documents)) {
+		for (const struct yaml_node *c = documents->first; c; c = c->next) {
+			any = true;
+			if (c->type != YAML_NOTHING)
+				read_document(m, c);
+		}
+		if (!any)
+			maker_warning(m, (struct place) { 0 }, NULL, "there is no rule in it");
 	}
-	for (const struct yaml_node *c = r == 0 && !report.n_errors ? documents->first : NULL; c; c = c->next) {
-		any = true;
-		if (c->type != YAML_NOTHING)
-			read_document(m, c);
-	}
-	if (r == 0 && !report.n_errors && !any)
-		maker_warning(m, (struct place) { 0 }, NULL, "there is no rule in it");
 	yaml_node_free(documents);
 }

@@ -31,5 +31,6 @@ struct own_key {
 };
 
 extern const struct own_key own_rule_keys[];
+extern const struct own_key own_macro_keys[];
 /* Those of which a rule has exactly one: what it looks for. */
 extern const char *const own_query_keys[];

@@ -77,23 +77,46 @@ static uint64_t look_into(struct watch *w, const char *folder, unsigned depth)
 	return sum;
 }
 
+/* The folder of a file, which is replaced more often than written: its folder sees both. */
+static void watch_folder_of(struct watch *w, const char *path)
+{
+	char folder[PATH_MAX], *slash;
+
+	(void)snprintf(folder, sizeof(folder), "%s", path);
+	slash = strrchr(folder, '/');
+	if (slash)
+		slash[slash == folder] = 0;
+	watch_folder(w, slash ? folder : ".");
+}
+
+struct around {
+	struct watch *w;
+	uint64_t sum;
+};
+
+static int look_at_macros(void *ctx, const char *path)
+{
+	struct around *a = ctx;
+	struct stat st;
+
+	watch_folder_of(a->w, path);
+	if (stat(path, &st) == 0)
+		a->sum += stamp_of(path, &st);
+	return 0;
+}
+
 static uint64_t look(struct watch *w)
 {
-	char folder[PATH_MAX];
+	struct around around = { w, 0 };
 	struct stat st;
-	char *slash;
 
 	w->sees_all = w->inotify_fd >= 0;
 	w->n_files = 0;
 	if (stat(w->path, &st) == 0 && S_ISDIR(st.st_mode))
 		return look_into(w, w->path, 0);
-	/* A file is replaced more often than written: its folder sees both. */
-	(void)snprintf(folder, sizeof(folder), "%s", w->path);
-	slash = strrchr(folder, '/');
-	if (slash)
-		slash[slash == folder] = 0;
-	watch_folder(w, slash ? folder : ".");
-	return stat(w->path, &st) == 0 ? stamp_of(w->path, &st) : 0;
+	watch_folder_of(w, w->path);
+	(void)definitions_around(w->path, look_at_macros, &around);
+	return around.sum + (stat(w->path, &st) == 0 ? stamp_of(w->path, &st) : 0);
 }
 
 /* ---- the thread ------------------------------------------------------------------------------- */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -26,7 +27,8 @@ struct line {
 struct rig {
 	char path[64];
 	void *options;
-	bool watch; /* the file of rules */
+	bool watch;         /* the file of rules */
+	const char *folder; /* NULL: a file by itself */
 	void *shard[SHARDS_MAX];
 	unsigned n_shards;
 	uint64_t when;
@@ -74,8 +76,9 @@ static bool write_rules(struct rig *rig, const char *text)
 {
 	auto_close int fd = -1;
 
-	(void)snprintf(rig->path, sizeof(rig->path), "/tmp/shrike-rules-XXXXXX");
-	fd = mkstemp(rig->path);
+	(void)snprintf(rig->path, sizeof(rig->path), rig->folder ? "%s/rules.ndjson" : "/tmp/shrike-rules-XXXXXX",
+		       rig->folder);
+	fd = rig->folder ? creat(rig->path, 0600) : mkstemp(rig->path);
 	return fd >= 0 && write(fd, text, strlen(text)) == (ssize_t)strlen(text);
 }
 
@@ -84,7 +87,9 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	const struct engine_sink sink = { put, rig };
 	int r = 0;
 
-	*rig = (struct rig) { .n_shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER, .watch = rig->watch };
+	*rig = (struct rig) {
+		.n_shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER, .watch = rig->watch, .folder = rig->folder
+	};
 	json_event_init(&rig->json, false);
 	rig->line = calloc(LINES_MAX, sizeof(*rig->line));
 	rig->options = calloc(1, engine_detect.options_size);
@@ -94,7 +99,7 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	r = option_defaults(engine_detect.options, engine_detect.n_options, rig->options);
 	for (size_t i = 0; r == 0 && i < engine_detect.n_options; i++)
 		if (engine_detect.options[i].type == OPT_PATH)
-			r = option_set(&engine_detect.options[i], rig->path, rig->options);
+			r = option_set(&engine_detect.options[i], rig->folder ?: rig->path, rig->options);
 		else if (!strcmp(engine_detect.options[i].name, "watch") && !rig->watch)
 			r = option_set(&engine_detect.options[i], "false", rig->options);
 	for (unsigned i = 0; r == 0 && i < shards; i++)
@@ -270,6 +275,62 @@ TEST(sequences_outlive_a_reload_when_their_rule_did_not_change)
 		tell_time(&rig, 60000);
 		write_lines(&rig, &got);
 		check_str(buf_text(&got), r->want);
+	}
+}
+
+static bool write_macros(const char *folder, const char *text)
+{
+	char path[64];
+	FILE *f;
+	bool good;
+
+	(void)snprintf(path, sizeof(path), "%s/macros.yaml", folder);
+	f = fopen(path, "we");
+	good = f && fputs(text, f) >= 0;
+	return f && !fclose(f) && good;
+}
+
+TEST(sequences_outlive_a_change_of_macros_that_changes_nothing_for_them)
+{
+	static const char rules[] = "{\"id\":\"r\",\"query\":\"sequence by process.entity_id [process where few(n)] "
+				    "[file where true]\"}\n";
+	static const char before[] = "macros:\n  few: {parameters: x, eql: x < 9}\n";
+	static const struct {
+		const char *name, *after, *want;
+		int result;
+	} rows[] = {
+		{ "another comes", "macros:\n  few: {parameters: x, eql: x < 9}\n  no: {eql: 'false'}\n",
+		  "r/50 0 2; r/50 1 3", 0 },
+		{ "it says the same in other words",
+		  "macros:\n  few: {parameters: y, eql: 'below(9, y)'}\n  below: {parameters: [b, a], eql: a < b}\n",
+		  "r/50 0 2; r/50 1 3", 0 },
+		{ "it says something else", "macros:\n  few: {parameters: x, eql: x < 8}\n", "", 0 },
+		{ "it is wrong", "macros:\n  few: {parameters: x, eql: x <}\n", "r/50 0 2; r/50 1 3", -EINVAL },
+		{ "it is gone", "macros: {}\n", "r/50 0 2; r/50 1 3", -EINVAL },
+	};
+
+	event_clock_set(0);
+	for_each_row (r, rows) {
+		char folder[] = "/tmp/shrike-detect-XXXXXX", path[64];
+		auto_rig struct rig rig = { .folder = folder };
+		auto_buf struct buf got = { .max = TEXT };
+
+		require(mkdtemp(folder) && write_macros(folder, before));
+		check_int(rig_open(&rig, rules, 2), 0);
+		feed(&rig, 0, 1000, 1, proc);
+		feed(&rig, 1, 1001, 2, proc);
+		check(write_macros(folder, r->after));
+		check_int(engine_detect.reload(rig.shard[0], rig.options), r->result);
+		if (r->result)
+			check_has(err_trail(), "few");
+		feed(&rig, 2, 2000, 1, file);
+		feed(&rig, 3, 2001, 2, file);
+		write_lines(&rig, &got);
+		check_str(buf_text(&got), r->want);
+		(void)snprintf(path, sizeof(path), "%s/macros.yaml", folder);
+		(void)unlink(path);
+		(void)unlink(rig.path);
+		(void)rmdir(folder);
 	}
 }
 
