@@ -700,6 +700,48 @@ static int any(struct kql *k, const struct subject *s, struct ast **ret_node)
 	return chain(k, s, OR, ret_node);
 }
 
+/* ---- the category ----------------------------------------------------------------------------- */
+
+/* FIELD:VALUE of the field in which an event's category stands; NULL: it is something else. */
+static const struct ast *category_of(const struct kql *k, const struct ast *a)
+{
+	const char *name = k->p.options->category_field ?: "event.category";
+
+	if (a->op != AST_IN || a->n != 2 || a->tilde || a->kid->op != AST_FIELD || !str_is(a->kid->str, name))
+		return NULL;
+	return a->last;
+}
+
+/* A category that has to be there stands where EQL has it, by which events are told apart before all else. */
+static int lift_category(struct kql *k, struct ast_term *term)
+{
+	struct ast *a = term->condition, *before = NULL, *kid = a->op == AST_AND ? a->kid : a;
+	const struct ast *value = NULL;
+	int r = 0;
+
+	for (; kid && !(value = category_of(k, kid)); kid = kid->next)
+		before = kid;
+	if (!value)
+		return 0;
+	term->category = value->str;
+	term->category_at = value->at;
+	term->category_len = value->len;
+	if (kid == a) {
+		r = node(k, AST_BOOL, a->at, a->len, &term->condition);
+		if (r == 0)
+			term->condition->b = true;
+		return r;
+	}
+	if (before)
+		before->next = kid->next;
+	else
+		a->kid = kid->next;
+	a->last = a->last == kid ? before : a->last;
+	if (--a->n == 1)
+		term->condition = a->kid;
+	return 0;
+}
+
 /* ---- the whole -------------------------------------------------------------------------------- */
 
 static int whole(struct kql *k, struct ast_term *term)
@@ -741,6 +783,8 @@ int kql_parse(const char *text, size_t n, bool expression, const struct query_op
 	if (!q || !term)
 		return parse_no_memory(&k.p);
 	r = whole(&k, term);
+	if (r == 0 && !expression)
+		r = lift_category(&k, term);
 	if (r < 0)
 		return r;
 	q->kind = expression ? QUERY_CONDITION : QUERY_EVENT;

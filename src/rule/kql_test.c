@@ -52,7 +52,9 @@ static const char *lowered(const char *text, const struct rule_schema *schema)
 		if (d.feature)
 			buf_printf(&out, " [%s]", d.feature);
 	} else {
-		check(q->kind == QUERY_EVENT && !q->stage[0].category && !q->n_pipes);
+		check(q->kind == QUERY_EVENT && !q->n_pipes);
+		if (q->stage[0].category)
+			buf_printf(&out, "%s where ", q->stage[0].category);
 		ir_print(q, q->stage[0].condition, &out);
 	}
 	(void)snprintf(shown, sizeof(shown), "%s", buf_text(&out));
@@ -115,6 +117,15 @@ TEST(kql_becomes_the_form_that_all_rules_have)
 		{ "source.ip:10.*", "(like/escape@! source.ip \"10.*\")" },
 		{ "@timestamp >= \"2024-01-01\"", "(>=@!/date @timestamp 1704067200000000000)" },
 		{ "@timestamp:\"2024-01-01T00:00:00Z\"", "(==@!/date @timestamp 1704067200000000000)" },
+		{ "event.category:file", "file where true" },
+		{ "event.category:\"file\" and a:b", "file where (==@! a \"b\")" },
+		{ "a:b and event.category:file and c:d", "file where (and (==@! a \"b\") (==@! c \"d\"))" },
+		{ "a:b and c:d and event.category:(file)", "file where (and (==@! a \"b\") (==@! c \"d\"))" },
+		{ "event.category:(file or process)", "(in@! event.category \"file\" \"process\")" },
+		{ "event.category:fil*", "(like/escape@! event.category \"fil*\")" },
+		{ "event.category:file or a:b", "(or (==@! event.category \"file\") (==@! a \"b\"))" },
+		{ "not event.category:file", "(not (==@! event.category \"file\"))" },
+		{ "event.category:(file and process)", "file where (==@! event.category \"process\")" },
 		{ "message:\"b c\"", "(regex~/search/perl@! message \"(^|\\\\W)b\\\\W+c(\\\\W|$)\")" },
 		{ "message:(b* and not 1.2)", "(and (regex~/search/perl@! message \"(^|\\\\W)b\\\\w*(\\\\W|$)\") (not "
 					      "(regex~/search/perl@! message \"(^|\\\\W)1\\\\.2(\\\\W|$)\")))" },
@@ -235,13 +246,13 @@ static const char *asked(const char *text, const char *line)
 	if (query_compile(text, strlen(text), &options, NULL, &q) < 0 ||
 	    json_event_parse(&json, line, strlen(line)) < 0 || predicate_set_builder_new(&builder) < 0 ||
 	    predicate_scratch_new(&scratch) < 0 ||
-	    predicate_set_builder_add(builder, q, q->stage[0].condition, NULL, &index) < 0 ||
+	    predicate_set_builder_add(builder, q, q->stage[0].condition, q->stage[0].category, &index) < 0 ||
 	    predicate_set_build(builder, &set) < 0 || predicate_compile(q, q->stage[0].condition, &program) < 0)
 		return err_trail();
 	slow = tree_test(q, q->stage[0].condition, &in, &arena);
 	middle = predicate_run(program, &in, scratch);
 	fast = predicate_set_run(set, &in, scratch, &hits) == 1;
-	if (slow != middle || fast != (slow == TRUTH_TRUE))
+	if (slow != middle || (!q->stage[0].category && fast != (slow == TRUTH_TRUE)))
 		return "they disagree";
 	return slow == TRUTH_NULL ? "unknown" : fast ? "yes" : "no";
 }
@@ -316,6 +327,15 @@ TEST(kql_asks_of_an_event_what_kibana_would)
 		{ "the beginning of a word", "message:pass*", "{\"message\":\"failed password\"}", "yes" },
 		{ "a name with dots", "message:example.com", "{\"message\":\"to www.example.com now\"}", "yes" },
 		{ "a second name", "process.name.caseless:SH", "{\"process\":{\"name\":\"sh\"}}", "yes" },
+		{ "a category", "event.category:file", "{\"event\":{\"category\":\"file\"}}", "yes" },
+		{ "one of its categories", "a:b and event.category:file",
+		  "{\"a\":\"b\",\"event\":{\"category\":[\"process\",\"file\"]}}", "yes" },
+		{ "both categories", "event.category:(process and file)",
+		  "{\"event\":{\"category\":[\"process\",\"file\"]}}", "yes" },
+		{ "another category", "event.category:file and a:b",
+		  "{\"a\":\"b\",\"event\":{\"category\":\"process\"}}", "no" },
+		{ "a category in another case", "event.category:File", "{\"event\":{\"category\":\"file\"}}", "no" },
+		{ "no category", "event.category:file", "{}", "no" },
 		{ "two objects of a list", "a.b:1 and a.c:4", "{\"a\":[{\"b\":1,\"c\":2},{\"b\":3,\"c\":4}]}", "yes" },
 	};
 

@@ -169,13 +169,12 @@ int book_write_out(const struct book *book, const struct query *q, struct buf *o
 	return macros_write_out(q->text, q->text_len, q->kind == QUERY_CONDITION, &options, &d, out);
 }
 
-struct query *maker_query(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
-			  const char *text, size_t n)
+static struct query *compile(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
+			     const struct query_options *options, const char *text, size_t n)
 {
-	const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = m->macros };
 	struct query *q = NULL;
 	struct diag d = { 0 };
-	int r = is_condition ? condition_compile(text, n, &options, &d, &q) : query_compile(text, n, &options, &d, &q);
+	int r = is_condition ? condition_compile(text, n, options, &d, &q) : query_compile(text, n, options, &d, &q);
 
 	if (r == -ENOMEM) {
 		m->failed = true;
@@ -191,10 +190,29 @@ struct query *maker_query(struct maker *m, struct place at, unsigned indent, con
 		if (d.unknown_call && m->is_alone)
 			buf_str(&said, "; of a file by itself, macros are looked for beside it and in the folders "
 				       "above it");
-		maker_problem(m, place, rule, "%s", buf_text(&said));
+		if (d.feature)
+			maker_missing(m, place, rule, d.feature, "%s", buf_text(&said));
+		else
+			maker_problem(m, place, rule, "%s", buf_text(&said));
 		return NULL;
 	}
 	return q;
+}
+
+struct query *maker_query(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
+			  const char *text, size_t n)
+{
+	const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = m->macros };
+
+	return compile(m, at, indent, rule, is_condition, &options, text, n);
+}
+
+struct query *maker_kql(struct maker *m, struct place at, unsigned indent, const char *rule,
+			const struct query_count *count, const char *text, size_t n)
+{
+	const struct query_options options = { .dialect = RULE_KQL, .count = count };
+
+	return compile(m, at, indent, rule, false, &options, text, n);
 }
 
 void attack_set_tactic(struct maker *m, struct book_attack *a, const char *id)

@@ -51,7 +51,13 @@ TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
 		{ "a risk too high", GOOD "risk: 101\n", "f.yml:5:7: r: risk: is to be a number from 1 to 100" },
 		{ "a risk of none", GOOD "risk: 0\n", "f.yml:5:7: r: risk: is to be a number from 1 to 100" },
 		{ "nothing to look for", HEAD,
-		  "f.yml:1:1: r: one of eql, sigma, lua and wasm is to say what the rule looks for" },
+		  "f.yml:1:1: r: one of eql, kql, sigma, lua and wasm is to say what the rule looks for" },
+		{ "KQL that is none, in a block", "id: r\nname: N\nseverity: low\nkql: |\n  a:b and\n  c:d e:f\n",
+		  "f.yml:6:7: r: \"and\" or \"or\" is missing before this" },
+		{ "KQL and EQL", "id: r\nname: N\nseverity: low\nkql: 'a:b'\neql: any where true\n",
+		  "f.yml:4:1: r: kql: the rule has \"eql\" already; one of them" },
+		{ "a list of objects in KQL", "id: r\nname: N\nseverity: low\nkql: 'a:{b:c}'\n",
+		  "f.yml:4:9: r: which values belong to one object of a list is not known here" },
 		{ "two things to look for", GOOD "sigma: {}\n",
 		  "f.yml:5:1: r: sigma: the rule has \"eql\" already; one of them" },
 		{ "a query on its line", HEAD "eql: any whre true\n", "f.yml:4:10: r: " },
@@ -278,6 +284,9 @@ TEST(an_elastic_rule_has_what_its_file_says)
 	check_str(r->attack[1].sub, "New");
 }
 
+#define KUERY     "[rule]\nrule_id = \"r\"\ntype = \"query\"\n"
+#define THRESHOLD "[rule]\nrule_id = \"r\"\ntype = \"threshold\"\nquery = \"a:b\"\n"
+
 TEST(what_is_wrong_with_an_elastic_rule_is_told_at_its_place)
 {
 	static const struct {
@@ -291,10 +300,46 @@ TEST(what_is_wrong_with_an_elastic_rule_is_told_at_its_place)
 		  "f.toml:6:3: r: ", NULL },
 		{ "a query on its line", "[rule]\nrule_id = \"r\"\nquery = \"any whre true\"",
 		  "f.toml:3:14: r: ", NULL },
-		{ "another language", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"kuery\"\n",
-		  "f.toml:4:12: r: language: queries in kuery cannot be run", "kuery" },
-		{ "another type", "[rule]\nrule_id = \"r\"\ntype = \"threshold\"\n",
-		  "f.toml:3:8: r: type: rules of the type threshold cannot be run", "threshold" },
+		{ "another language", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"lucene\"\n",
+		  "f.toml:4:12: r: language: queries in lucene cannot be run", "lucene" },
+		{ "a language of its own", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"x\"\n",
+		  "f.toml:4:12: r: language: \"x\" is none of rules of this type", NULL },
+		{ "another type", "[rule]\nrule_id = \"r\"\ntype = \"new_terms\"\n",
+		  "f.toml:3:8: r: type: rules of the type new_terms cannot be run", "new_terms" },
+		{ "KQL that is none", KUERY "query = \"a:b c:d\"\n",
+		  "f.toml:4:14: r: \"and\" or \"or\" is missing before this", NULL },
+		{ "KQL that is none, on a later line", KUERY "query = '''\na:b and\n  c:(d\n'''\n",
+		  "f.toml:7:1: r: expected \"and\", \"or\" or \")\", found the end", NULL },
+		{ "KQL that needs what is not there", KUERY "query = \"a.*:b\"\n", "f.toml:4:10: r: which fields",
+		  "field_wildcard" },
+		{ "filters", KUERY "query = \"a:b\"\n[[rule.filters]]\n[rule.filters.meta]\nnegate = false\n",
+		  "f.toml:5:8: r: filters: ", "filters" },
+		{ "no threshold", THRESHOLD, "f.toml:1:2: r: threshold: has a value", NULL },
+		{ "a threshold without a value", THRESHOLD "[rule.threshold]\nfield = [\"a\"]\n",
+		  "f.toml:5:7: r: threshold: has a value", NULL },
+		{ "a threshold of none", THRESHOLD "[rule.threshold]\nvalue = 0\n",
+		  "f.toml:6:9: r: threshold: has a value", NULL },
+		{ "a threshold of too many", THRESHOLD "[rule.threshold]\nvalue = 101\n",
+		  "f.toml:6:9: r: threshold: a count of more than 100", "event_count" },
+		{ "a threshold by no field", THRESHOLD "[rule.threshold]\nvalue = 5\nfield = [\"\"]\n",
+		  "f.toml:7:9: r: field: \"\" is not the name of a field", NULL },
+		{ "values among too many events",
+		  THRESHOLD "[rule.threshold]\nvalue = 3\n[[rule.threshold.cardinality]]\nfield = \"b\"\nvalue = 2\n",
+		  "f.toml:9:9: r: cardinality: only two values", "value_count" },
+		{ "too many values",
+		  THRESHOLD "[rule.threshold]\nvalue = 1\n[[rule.threshold.cardinality]]\nfield = \"b\"\nvalue = 3\n",
+		  "f.toml:9:9: r: cardinality: only two values", "value_count" },
+		{ "a cardinality of nothing",
+		  THRESHOLD "[rule.threshold]\nvalue = 1\n[[rule.threshold.cardinality]]\nvalue = 3\n",
+		  "f.toml:7:18: r: cardinality: has a field", NULL },
+		{ "an unknown beginning", THRESHOLD "from = \"now/d\"\n[rule.threshold]\nvalue = 5\n",
+		  "f.toml:5:8: r: from: is to be a time before now", "date_math" },
+		{ "no time before now", THRESHOLD "from = \"1234567m\"\n[rule.threshold]\nvalue = 5\n",
+		  "f.toml:5:8: r: from: is to be a time before now", "date_math" },
+		{ "more than a year", THRESHOLD "from = \"now-53w\"\n[rule.threshold]\nvalue = 5\n",
+		  "f.toml:5:8: r: from: is to be a time before now", "date_math" },
+		{ "an end before now", THRESHOLD "from = \"now-9m\"\nto = \"now-1m\"\n[rule.threshold]\nvalue = 5\n",
+		  "f.toml:6:6: r: to: only events until now", "date_math" },
 		{ "a type of its own", "[rule]\nrule_id = \"r\"\ntype = \"magic\"\n",
 		  "f.toml:3:8: r: type: \"magic\" is none that we know", NULL },
 	};
@@ -420,6 +465,35 @@ TEST(sigma_files_as_people_have_them)
 	}
 }
 
+TEST(alerts_of_elastics_counts_are_folded_by_what_is_counted)
+{
+	static const struct {
+		const char *name, *rest;
+		uint64_t for_s;
+		size_t n_by;
+	} rows[] = {
+		{ "for as long as it looks back", "from = \"now-9m\"\n[rule.threshold]\nvalue = 5\nfield = [\"a\"]\n",
+		  540, 1 },
+		{ "all together", "[rule.threshold]\nvalue = 5\n", 360, 0 },
+		{ "as it says itself",
+		  "[rule.threshold]\nvalue = 5\nfield = [\"a\", \"b\"]\n[rule.alert_suppression]\nduration = { value = "
+		  "2, "
+		  "unit = \"h\" }\n",
+		  7200, 2 },
+	};
+
+	for_each_row (r, rows) {
+		char text[512];
+		AUTO(book) b = NULL;
+
+		(void)snprintf(text, sizeof(text), THRESHOLD "%s", r->rest);
+		b = read_text("f.toml", text);
+		require(b && b->n_rules == 1);
+		check_int(b->rule[0].throttle.for_ns, r->for_s * 1000000000);
+		check_int(b->rule[0].throttle.n_by, r->n_by);
+	}
+}
+
 /* What is missing is looked up there, by the name that import gives it. */
 TEST(every_feature_that_is_missing_is_in_the_guide)
 {
@@ -441,7 +515,11 @@ TEST(what_is_missing_has_a_name_that_is_known)
 		const char *name, *file, *text;
 	} rows[] = {
 		{ "an action", "f.yml", GOOD "actions: [kill]\n" },
-		{ "KQL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"kuery\"\n" },
+		{ "a wildcard in KQL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nquery = \"a*:b\"\n" },
+		{ "an object in KQL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nquery = \"a:{b:c}\"\n" },
+		{ "now in KQL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nquery = \"a > now-1d\"\n" },
+		{ "filters", "f.toml", "[rule]\nrule_id = \"r\"\nfilters = [{a = 1}]\n" },
+		{ "a query of Kibana's", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"saved_query\"\n" },
 		{ "Lucene", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"query\"\nlanguage = \"lucene\"\n" },
 		{ "ES|QL", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"esql\"\n" },
 		{ "new terms", "f.toml", "[rule]\nrule_id = \"r\"\ntype = \"new_terms\"\n" },

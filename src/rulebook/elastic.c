@@ -34,6 +34,13 @@ static struct place place_of(const struct toml_node *n)
 		maker_problem((e)->m, place_of(node), (e)->out.id, __VA_ARGS__);                                       \
 	} while (0)
 
+/* It may be right, but needs what we have not: `feature` is a word of docs/rules.md. */
+#define missing(e, node, feature, ...)                                                                                 \
+	do {                                                                                                           \
+		(e)->bad = true;                                                                                       \
+		maker_missing((e)->m, place_of(node), (e)->out.id, feature, __VA_ARGS__);                              \
+	} while (0)
+
 /* ---- texts ------------------------------------------------------------------------------------ */
 
 /* A text that is not empty, or NULL; something else is said to be wrong. */
@@ -170,48 +177,19 @@ static void take_threats(struct elastic *e, const struct toml_node *in)
 
 /* ---- what it finds ---------------------------------------------------------------------------- */
 
-/* Can we run a rule of this type? */
-static bool check_type(struct elastic *e)
+/* The names as fields; NULL: one of them is none, or there is no memory. */
+static const field_id *intern(struct elastic *e, const struct toml_node *at, const char *const *names, size_t n)
 {
-	static const char *const missing[] = { "threshold", "new_terms", "machine_learning", "esql", "threat_match" };
-	const struct toml_node *type = text_at(e, e->rule, "type"), *language = text_at(e, e->rule, "language"), *n;
+	field_id *ids = maker_zeroed(e->m, n + 1, sizeof(*ids));
 
-	if (!type || !strcmp(type->text, "eql")) {
-		n = text_at(e, e->rule, "event_category_override");
-		if (!n || !strcmp(n->text, "event.category"))
-			return true;
-		maker_missing(e->m, place_of(n), e->out.id, "event_category_override",
-			      "event_category_override: the category is always event.category");
-		return false;
-	}
-	for (size_t i = 0; i < countof(missing); i++)
-		if (!strcmp(type->text, missing[i])) {
-			maker_missing(e->m, place_of(type), e->out.id, missing[i],
-				      "type: rules of the type %s cannot be run", missing[i]);
-			return false;
+	for (size_t i = 0; ids && i < n && names[i]; i++) {
+		ids[i] = field_intern(names[i], strlen(names[i]));
+		if (!ids[i]) {
+			wrong(e, at, "%s: \"%.64s\" is not the name of a field", at->key, names[i]);
+			return NULL;
 		}
-	if (!strcmp(type->text, "query") || !strcmp(type->text, "saved_query")) {
-		const char *name = language && !strcmp(language->text, "lucene") ? "lucene" : "kuery";
-
-		maker_missing(e->m, place_of(language ? language : type), e->out.id, name,
-			      "language: queries in %s cannot be run", name);
-		return false;
 	}
-	wrong(e, type, "type: \"%.40s\" is none that we know", type->text);
-	return false;
-}
-
-static void take_query(struct elastic *e)
-{
-	const struct toml_node *query = text_at(e, e->rule, "query");
-
-	if (!query) {
-		wrong(e, e->rule, "query: the rule has none");
-		return;
-	}
-	e->out.query = maker_query(e->m, (struct place) { query->text_line, query->text_column }, 0, e->out.id, false,
-				   query->text, query->len);
-	e->bad |= !e->out.query;
+	return ids;
 }
 
 /* Alerts that are equal in some fields are one, for a while. */
@@ -221,20 +199,13 @@ static void take_suppression(struct elastic *e)
 			       *value = toml_child(duration, "value"), *unit = toml_child(duration, "unit");
 	const char *const *names = NULL;
 	size_t n = 0;
-	field_id *ids;
+	const field_id *ids;
 
 	if (!value || value->type != TOML_INTEGER || value->i < 1 || value->i > 366 * 24 * 60 || !unit ||
 	    unit->type != TOML_STRING || unit->len != 1 || !strchr("smh", *unit->text))
 		return;
 	texts_at(e, s, "group_by", &names, &n);
-	ids = maker_zeroed(e->m, n + 1, sizeof(*ids));
-	for (size_t i = 0; ids && i < n && names[i]; i++) {
-		ids[i] = field_intern(names[i], strlen(names[i]));
-		if (!ids[i]) {
-			wrong(e, s, "group_by: \"%.64s\" is not the name of a field", names[i]);
-			return;
-		}
-	}
+	ids = intern(e, s, names, n);
 	e->out.throttle = (struct book_throttle) {
 		.for_ns = (uint64_t)value->i * NS_PER_S *
 			  (*unit->text == 's'   ? 1
@@ -243,6 +214,165 @@ static void take_suppression(struct elastic *e)
 		.by = ids,
 		.n_by = ids ? n : 0,
 	};
+}
+
+enum finding { FIND_EQL, FIND_KQL, FIND_COUNT };
+
+static const struct {
+	const char *type;
+	enum finding finding;
+	const char *missing; /* a word of docs/rules.md: we cannot run it */
+} types[] = {
+	{ "eql", FIND_EQL, NULL },
+	{ "query", FIND_KQL, NULL },
+	{ "threshold", FIND_COUNT, NULL },
+	{ "saved_query", FIND_KQL, "saved_query" },
+	{ "new_terms", FIND_KQL, "new_terms" },
+	{ "machine_learning", FIND_KQL, "machine_learning" },
+	{ "esql", FIND_KQL, "esql" },
+	{ "threat_match", FIND_KQL, "threat_match" },
+};
+
+/* How does it say what it finds? What we cannot run is told. */
+static enum finding take_type(struct elastic *e)
+{
+	const struct toml_node *type = text_at(e, e->rule, "type"), *language = text_at(e, e->rule, "language"), *n;
+	enum finding finding = FIND_EQL;
+	size_t i = 0;
+
+	while (type && i < countof(types) && strcmp(type->text, types[i].type) != 0)
+		i++;
+	if (type && i == countof(types))
+		wrong(e, type, "type: \"%.40s\" is none that we know", type->text);
+	else if (type && types[i].missing)
+		missing(e, type, types[i].missing, "type: rules of the type %s cannot be run", type->text);
+	else if (type)
+		finding = types[i].finding;
+	if (e->bad)
+		return finding;
+	n = text_at(e, e->rule, "event_category_override");
+	if (finding == FIND_EQL && n && strcmp(n->text, "event.category") != 0)
+		missing(e, n, "event_category_override",
+			"event_category_override: the category is always event.category");
+	if (finding != FIND_EQL && language && !strcmp(language->text, "lucene"))
+		missing(e, language, "lucene", "language: queries in lucene cannot be run");
+	else if (finding != FIND_EQL && language && strcmp(language->text, "kuery") != 0)
+		wrong(e, language, "language: \"%.40s\" is none of rules of this type", language->text);
+	n = toml_child(e->rule, "filters");
+	if (n && n->first)
+		missing(e, n->first, "filters", "filters: are not known, and without them it would find more");
+	return finding;
+}
+
+/* "now-9m": how long ago that is. */
+static uint64_t take_lookback(struct elastic *e)
+{
+	static const struct {
+		char letter;
+		uint64_t s;
+	} units[] = { { 's', 1 }, { 'm', 60 }, { 'h', 3600 }, { 'd', 86400 }, { 'w', 7 * 86400 } };
+	static const uint64_t usual_s = 6 * 60, most_s = 366 * 86400;
+	const struct toml_node *from = text_at(e, e->rule, "from"), *to = text_at(e, e->rule, "to");
+	uint64_t v = 0;
+	const char *p;
+
+	if (to && strcmp(to->text, "now") != 0)
+		missing(e, to, "date_math", "to: only events until now are counted");
+	if (!from)
+		return usual_s * NS_PER_S;
+	if (!strncmp(from->text, "now-", 4)) {
+		for (p = from->text + 4; *p >= '0' && *p <= '9' && v <= most_s; p++)
+			v = v * 10 + (uint64_t)(*p - '0');
+		for (size_t i = 0; i < countof(units); i++)
+			if (v && v * units[i].s <= most_s && p[0] == units[i].letter && !p[1])
+				return v * units[i].s * NS_PER_S;
+	}
+	missing(e, from, "date_math", "from: is to be a time before now, as in now-9m, of at most a year");
+	return 0;
+}
+
+/* Two values of a field in two events is all that a sequence can count. */
+static void take_cardinality(struct elastic *e, const struct toml_node *list, struct query_count *count)
+{
+	const struct toml_node *c = list->type == TOML_ARRAY ? list->first : list;
+	const struct toml_node *field = c ? toml_child(c, "field") : NULL, *value = c ? toml_child(c, "value") : NULL;
+
+	if (!c)
+		return;
+	if (!field || field->type != TOML_STRING || !value || value->type != TOML_INTEGER || value->i < 1) {
+		wrong(e, c, "cardinality: has a field, and a value of at least 1");
+		return;
+	}
+	if ((list->type == TOML_ARRAY && c->next) || value->i != 2 || count->at_least > 2) {
+		missing(e, value, "value_count",
+			"cardinality: only two values of one field in two events can be counted");
+		return;
+	}
+	count->other = kept(e, field->text, field->len);
+	(void)intern(e, field, &count->other, 1);
+}
+
+/* How many matches there have to be. */
+static void take_threshold(struct elastic *e, struct query_count *count)
+{
+	const struct toml_node *t = toml_child(e->rule, "threshold"), *field = toml_child(t, "field"),
+			       *value = toml_child(t, "value"), *cardinality = toml_child(t, "cardinality");
+	const field_id *by;
+
+	if (!value || value->type != TOML_INTEGER || value->i < 1) {
+		wrong(e, value ? value : t ? t : e->rule, "threshold: has a value, a number of at least 1");
+		return;
+	}
+	if (value->i > RULE_RUNS_MAX) {
+		missing(e, value, "event_count", "threshold: a count of more than %d", RULE_RUNS_MAX);
+		return;
+	}
+	count->at_least = (uint32_t)value->i;
+	if (field && field->type == TOML_STRING && field->len) {
+		const char **one = maker_zeroed(e->m, 1, sizeof(*one));
+
+		if (one)
+			one[count->n_by++] = kept(e, field->text, field->len);
+		count->by = one;
+	} else if (field && field->type != TOML_STRING) {
+		texts_at(e, t, "field", &count->by, &count->n_by);
+	}
+	if (count->n_by > RULE_KEYS_MAX)
+		wrong(e, field, "field: more than %d", RULE_KEYS_MAX);
+	if (cardinality)
+		take_cardinality(e, cardinality, count);
+	count->span_ns = take_lookback(e);
+	by = field ? intern(e, field, count->by, count->n_by) : NULL;
+	/* One more event is one more match, but Kibana tells of a group once at a time. */
+	if (!e->out.throttle.for_ns)
+		e->out.throttle.for_ns = count->span_ns;
+	if (by && !e->out.throttle.n_by) {
+		e->out.throttle.by = by;
+		e->out.throttle.n_by = count->n_by;
+	}
+}
+
+static void take_query(struct elastic *e, enum finding finding)
+{
+	const struct toml_node *query = text_at(e, e->rule, "query");
+	struct query_count count = { 0 };
+	struct place at;
+
+	if (!query) {
+		wrong(e, e->rule, "query: the rule has none");
+		return;
+	}
+	if (finding == FIND_COUNT)
+		take_threshold(e, &count);
+	if (e->bad || e->m->failed)
+		return;
+	at = (struct place) { query->text_line, query->text_column };
+	if (finding == FIND_EQL)
+		e->out.query = maker_query(e->m, at, 0, e->out.id, false, query->text, query->len);
+	else
+		e->out.query = maker_kql(e->m, at, 0, e->out.id, finding == FIND_COUNT ? &count : NULL, query->text,
+					 query->len);
+	e->bad |= !e->out.query;
 }
 
 /* ---- what it says ----------------------------------------------------------------------------- */
@@ -326,6 +456,7 @@ void elastic_read(struct maker *m)
 	struct elastic e = { .m = m };
 	struct toml_node *root = NULL;
 	auto_arena struct arena arena;
+	enum finding finding;
 	int r;
 
 	arena_init(&arena, TOML_MEMORY_MAX);
@@ -346,10 +477,13 @@ void elastic_read(struct maker *m)
 				     .line = e.rule->line,
 				     .column = e.rule->column,
 				     .content = hash_bytes(m->text, m->n, content_seed) };
-	if (!take_id(&e) || !check_type(&e))
+	if (!take_id(&e))
+		return;
+	finding = take_type(&e);
+	if (e.bad)
 		return;
 	take_rule(&e, root);
-	take_query(&e);
+	take_query(&e, finding);
 	if (e.bad || m->failed)
 		maker_drop(&e.out);
 	else

@@ -61,6 +61,9 @@ void maker_drop(struct book_rule *rule);
 struct query *maker_query(struct maker *m, struct place at, unsigned indent, const char *rule, bool is_condition,
 			  const char *text, size_t n);
 
+/* The same in KQL; `count`: how many events have to come together, NULL: each is a match. */
+struct query *maker_kql(struct maker *m, struct place at, unsigned indent, const char *rule,
+			const struct query_count *count, const char *text, size_t n);
 /* The same of a mapping in Sigma; `find` gives other rules, for correlations. */
 struct query *maker_sigma(struct maker *m, struct place at, const char *rule, const struct yaml_node *node,
 			  const struct yaml_node *(*find)(void *ctx, const char *name), void *ctx);

@@ -88,6 +88,7 @@ const struct own_key own_rule_keys[] = {
 	  "run",
 	  OWN_WORD, .words = book_mode_names },
 	{ "eql", "what it looks for, in EQL: an event, or a sequence", OWN_TEXT, .max = RULE_TEXT_MAX },
+	{ "kql", "or in KQL: an event", OWN_TEXT, .max = RULE_TEXT_MAX },
 	{ "sigma", "or in Sigma: logsource and detection", OWN_ANY_MAP },
 	{ "lua", "or in Lua, a predicate on single events", OWN_TEXT, .max = BOOK_FILE_MAX },
 	{ "wasm", "or in Wasm: a file beside this one, or the text of a module", OWN_TEXT, .max = BOOK_FILE_MAX },
@@ -117,7 +118,7 @@ const struct own_key own_macro_keys[] = {
 	{ 0 },
 };
 
-const char *const own_query_keys[] = { "eql", "sigma", "lua", "wasm", NULL };
+const char *const own_query_keys[] = { "eql", "kql", "sigma", "lua", "wasm", NULL };
 
 /* ---- what every key needs --------------------------------------------------------------------- */
 
@@ -334,6 +335,19 @@ static struct query *query_of(struct own *o, const struct yaml_node *n, const ch
 	return q;
 }
 
+static void take_kql(struct own *o, const struct yaml_node *n)
+{
+	const char *text = own_text(o, n, "kql", RULE_TEXT_MAX);
+	unsigned indent;
+	struct place at;
+
+	if (!text)
+		return;
+	at = own_text_place(o->m, n, &indent);
+	o->rule.query = maker_kql(o->m, at, indent, o->id, NULL, text, n->len);
+	o->bad |= !o->rule.query;
+}
+
 /* Which events a script is asked about: all, unless the rule says so. */
 static void take_when(struct own *o, const struct yaml_node *when, const struct yaml_node *script)
 {
@@ -448,7 +462,7 @@ static void take_query(struct own *o, const struct yaml_node *map)
 			found = n;
 	}
 	if (!found) {
-		own_wrong(o, map, "one of eql, sigma, lua and wasm is to say what the rule looks for");
+		own_wrong(o, map, "one of eql, kql, sigma, lua and wasm is to say what the rule looks for");
 		return;
 	}
 	if (when && strcmp(found->key->text, "lua") && strcmp(found->key->text, "wasm"))
@@ -457,6 +471,8 @@ static void take_query(struct own *o, const struct yaml_node *map)
 		own_wrong(o, lists->key, "lists: only a script looks values up in them");
 	if (!strcmp(found->key->text, "eql")) {
 		o->rule.query = query_of(o, found, "eql", false);
+	} else if (!strcmp(found->key->text, "kql")) {
+		take_kql(o, found);
 	} else if (!strcmp(found->key->text, "sigma")) {
 		o->rule.query = maker_sigma(o->m, own_place(found), o->id, found, NULL, NULL);
 		o->bad |= !o->rule.query;
