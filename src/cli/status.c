@@ -335,7 +335,7 @@ static void engines(const struct page *p, const struct json_node *status)
 {
 	for_each_item (engine, status, "engines") {
 		const char *name = node_text(engine, "name"), *refused = node_text(engine, "rules_refused"),
-			   *disabled = node_text(engine, "disabled");
+			   *disabled = node_text(engine, "disabled"), *given_up = node_text(engine, "module_given_up");
 		uint64_t evicted = node_u64(engine, "evicted_memory") + node_u64(engine, "evicted_rule") +
 				   node_u64(engine, "evicted_entity");
 
@@ -350,12 +350,19 @@ static void engines(const struct page *p, const struct json_node *status)
 			buf_str(p->out, " (`shrike reload` tries them again)");
 			buf_char(p->out, '\n');
 		}
+		if (given_up[0]) {
+			buf_str(p->out, "  rules run by the interpreter, for their module failed: ");
+			text_safe(p->out, given_up, strlen(given_up));
+			buf_char(p->out, '\n');
+		}
 		if (!node_u64(engine, "events") && !node_u64(engine, "rules"))
 			continue; /* it has no rules */
 		buf_str(p->out, "  engine ");
 		text_safe(p->out, name, strlen(name));
 		buf_printf(p->out, ": %" PRIu64 " rules, %" PRIu64 " findings, %" PRIu64 " sequences under way",
 			   node_u64(engine, "rules"), node_u64(engine, "findings"), node_u64(engine, "pending"));
+		if (strcmp(node_text(engine, "backend"), "wasm") == 0)
+			buf_str(p->out, ", run as Wasm");
 		if (evicted)
 			buf_printf(p->out, ", %" PRIu64 " let go for want of room", evicted);
 		buf_char(p->out, '\n');

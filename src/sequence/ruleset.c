@@ -451,6 +451,8 @@ static int builder_open(struct builder *b, struct ruleset *set, size_t n)
 	if (!set->rule)
 		return no_memory();
 	r = predicate_set_builder_new(&b->predicates);
+	if (r == 0)
+		predicate_set_builder_backend(b->predicates, set->options.backend);
 	for (size_t i = 0; r == 0 && i < countof(programs); i++)
 		r = program_builder_new(programs[i]);
 	return r;
@@ -511,6 +513,11 @@ void ruleset_unref(struct ruleset *set)
 	program_free(set->args);
 	arena_free(&set->arena);
 	free(set);
+}
+
+void ruleset_predicates(const struct ruleset *set, struct predicate_set_stats *ret_stats)
+{
+	predicate_set_stats(set->set, ret_stats);
 }
 
 size_t ruleset_n_rules(const struct ruleset *set)

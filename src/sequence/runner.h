@@ -19,6 +19,7 @@
 #pragma once
 #include "base/mem.h"
 #include "event/event.h"
+#include "predicate/set.h"
 #include "rule/ir.h"
 
 enum {
@@ -48,6 +49,7 @@ struct ruleset_options {
 	 */
 	bool endless;
 	struct runner_lineage lineage;
+	enum predicate_backend backend; /* what runs conditions; predicate/set.h */
 };
 
 struct ruleset;
@@ -67,6 +69,8 @@ static inline void ruleset_free(struct ruleset *set)
 DEFINE_AUTO(ruleset)
 
 size_t ruleset_n_rules(const struct ruleset *set);
+/* Of the conditions of all its queries. */
+void ruleset_predicates(const struct ruleset *set, struct predicate_set_stats *ret_stats);
 const struct runner_query *ruleset_query(const struct ruleset *set, size_t i);
 
 /* ---- a stream -------------------------------------------------------------------------------- */

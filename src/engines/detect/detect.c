@@ -22,7 +22,11 @@ struct detect_options {
 	bool watch;
 	uint64_t memory;
 	uint32_t keys_per_rule, keys_per_entity;
+	uint32_t backend; /* enum predicate_backend */
 };
+
+/* In the order of enum predicate_backend. */
+static const char *const backends[] = { "auto", "vm", "wasm", NULL };
 
 static const struct option options[] = {
 	OPTION(detect_options, rules, OPT_PATH, RULES_SHIPPED,
@@ -31,6 +35,11 @@ static const struct option options[] = {
 	       .live = true),
 	OPTION(detect_options, watch, OPT_BOOL, "true", "read the rules again when a file of them changes",
 	       .live = true),
+	OPTION(detect_options, backend, OPT_ENUM, "auto",
+	       "what runs the conditions of rules: Shrike's own interpreter (vm), or machine code that is made of them "
+	       "(wasm, where "
+	       "its library is); auto takes the one that was measured to be better, which is vm",
+	       .names = backends, .live = true),
 	OPTION(detect_options, memory, OPT_BYTES, "32MiB",
 	       "state of sequences, and as much again for the events that they hold; of each shard, and once for all "
 	       "of them",
@@ -131,7 +140,11 @@ static int open_runners(struct detect *d, const struct detect_options *o)
 static int detect_open(void **ret_state, unsigned shard, const void *opts, const struct engine_sink *sink)
 {
 	const struct detect_options *o = opts;
-	const struct house_options house = { o->memory, o->keys_per_rule, o->keys_per_entity, o->watch };
+	const struct house_options house = { .memory = o->memory,
+					     .keys_per_rule = o->keys_per_rule,
+					     .keys_per_entity = o->keys_per_entity,
+					     .watch = o->watch,
+					     .backend = (enum predicate_backend)o->backend };
 	struct detect *d = calloc(1, sizeof(*d));
 	int r;
 
@@ -253,7 +266,7 @@ static int detect_reload(void *state, const void *opts)
 
 	const struct detect_options *o = opts;
 
-	return house_reload(d->house, o->rules, o->watch);
+	return house_reload(d->house, o->rules, o->watch, (enum predicate_backend)o->backend);
 }
 
 const struct engine engine_detect = {

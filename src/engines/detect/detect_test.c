@@ -27,8 +27,9 @@ struct line {
 struct rig {
 	char path[64];
 	void *options;
-	bool watch;         /* the file of rules */
-	const char *folder; /* NULL: a file by itself */
+	bool watch;          /* the file of rules */
+	const char *backend; /* NULL: as it is by default */
+	const char *folder;  /* NULL: a file by itself */
 	void *shard[SHARDS_MAX];
 	unsigned n_shards;
 	uint64_t when;
@@ -87,9 +88,11 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	const struct engine_sink sink = { put, rig };
 	int r = 0;
 
-	*rig = (struct rig) {
-		.n_shards = shards, .lock = PTHREAD_MUTEX_INITIALIZER, .watch = rig->watch, .folder = rig->folder
-	};
+	*rig = (struct rig) { .n_shards = shards,
+			      .lock = PTHREAD_MUTEX_INITIALIZER,
+			      .watch = rig->watch,
+			      .folder = rig->folder,
+			      .backend = rig->backend };
 	json_event_init(&rig->json, false);
 	rig->line = calloc(LINES_MAX, sizeof(*rig->line));
 	rig->options = calloc(1, engine_detect.options_size);
@@ -100,6 +103,8 @@ static int rig_open(struct rig *rig, const char *rules, unsigned shards)
 	for (size_t i = 0; r == 0 && i < engine_detect.n_options; i++)
 		if (engine_detect.options[i].type == OPT_PATH)
 			r = option_set(&engine_detect.options[i], rig->folder ?: rig->path, rig->options);
+		else if (!strcmp(engine_detect.options[i].name, "backend") && rig->backend)
+			r = option_set(&engine_detect.options[i], rig->backend, rig->options);
 		else if (!strcmp(engine_detect.options[i].name, "watch") && !rig->watch)
 			r = option_set(&engine_detect.options[i], "false", rig->options);
 	for (unsigned i = 0; r == 0 && i < shards; i++)
@@ -355,6 +360,39 @@ TEST(what_is_counted_is_told_for_all_shards_together)
 	buf_clear(&out);
 	engine_detect.describe(rig.shard[0], &out);
 	check_has(buf_text(&out), "2 rules from /");
+}
+
+TEST(rules_run_as_wasm_find_the_same_and_status_says_so)
+{
+	auto_rig struct rig rig = { .backend = "wasm" };
+	auto_buf struct buf out = { .max = 1 << 16 };
+	int r;
+
+	event_clock_set(0);
+	r = rig_open(&rig, "{\"id\":\"r\",\"query\":\"" LOCAL "\"}\n{\"id\":\"s\",\"query\":\"" SHARED "\"}\n", 2);
+	if (r == -ENOTSUP) {
+		check_has(err_trail(), "engines.detect.backend: wasm cannot be had here: ");
+		skip("no-wasmtime");
+	}
+	require_ok(r);
+	feed(&rig, 0, 1000, 1, proc);
+	feed(&rig, 1, 1001, 2, proc);
+	feed(&rig, 2, 2000, 1, file);
+	tell_time(&rig, 60000);
+	engine_detect.status(rig.shard, rig.n_shards, &out);
+	check_has(buf_text(&out), ",\"events\":6,");
+	check_has(buf_text(&out), ",\"matches\":2,");
+	check_has(buf_text(&out), ",\"backend\":\"wasm\",\"backend_why\":\"as configured\",\"module_failures\":0,"
+				  "\"module_given_up\":\"\"");
+	/* Changed while it runs. */
+	for (size_t i = 0; i < engine_detect.n_options; i++)
+		if (!strcmp(engine_detect.options[i].name, "backend"))
+			require_ok(option_set(&engine_detect.options[i], "auto", rig.options));
+	require_ok(engine_detect.reload(rig.shard[0], rig.options));
+	feed(&rig, 0, 61000, 1, proc);
+	buf_clear(&out);
+	engine_detect.status(rig.shard, rig.n_shards, &out);
+	check_has(buf_text(&out), ",\"backend\":\"vm\",\"backend_why\":\"auto: ");
 }
 
 TEST(rules_that_cannot_be_read_change_nothing)
@@ -654,7 +692,7 @@ TEST(warnings_of_rules_are_told_and_bounded)
 		check_int(symlink("/nonexistent", path), 0);
 	}
 	log_set_file(log);
-	check_int(rules_load(folder, &rules), 0);
+	check_int(rules_load(folder, PREDICATE_AUTO, &rules), 0);
 	log_set_file(stderr);
 	(void)fclose(log);
 	check_has(said, "warning of the rules what=");
@@ -677,7 +715,7 @@ static int read_lines(const char *text, struct rules **ret_rules)
 
 	if (r == 0)
 		r = book_must_be_whole(book);
-	return r < 0 ? r : rules_new(book, ret_rules);
+	return r < 0 ? r : rules_new(book, PREDICATE_AUTO, ret_rules);
 }
 
 TEST(a_file_of_rules_that_is_wrong_is_refused_and_says_where)

@@ -297,16 +297,18 @@ static int run_rules(struct house *h, struct rules *fresh)
 }
 
 /* Reads and runs them, with the load lock held, and notes how it went. */
-static int load(struct house *h, const char *path)
+static int load(struct house *h, const char *path, enum predicate_backend backend)
 {
 	struct rules *rules = NULL;
-	int r = rules_load(path, &rules);
+	int r = rules_load(path, backend, &rules);
 
 	(void)pthread_mutex_lock(&h->lock);
 	if (r == 0)
 		r = run_rules(h, rules);
-	if (r == 0)
+	if (r == 0) {
+		h->options.backend = backend;
 		h->version++;
+	}
 	h->loads++;
 	h->loads_failed += r < 0;
 	(void)snprintf(h->why, sizeof(h->why), "%s", r < 0 ? err_trail() : "");
@@ -319,7 +321,7 @@ static void on_change(void *ctx)
 	struct house *h = ctx;
 
 	(void)pthread_mutex_lock(&h->load_lock);
-	if (load(h, h->path) < 0)
+	if (load(h, h->path, h->options.backend) < 0)
 		log_error("changed rules are refused, those of before run on", "path=\"%s\" why=\"%s\"", h->path,
 			  err_trail());
 	else
@@ -328,7 +330,7 @@ static void on_change(void *ctx)
 }
 
 /* Who has the path from now on, if all is well. The watch begins before the rules are read: nothing is missed. */
-static int load_from(struct house *h, const char *path, bool watch)
+static int load_from(struct house *h, const char *path, bool watch, enum predicate_backend backend)
 {
 	struct watch *fresh = NULL, *old = NULL;
 	auto_free char *copy = strdup(path);
@@ -342,7 +344,7 @@ static int load_from(struct house *h, const char *path, bool watch)
 	if (!same && watch && *path)
 		r = watch_open(path, on_change, h, &fresh);
 	if (r == 0)
-		r = load(h, path);
+		r = load(h, path, backend);
 	if (r == 0 && !same) {
 		old = h->watch;
 		h->watch = take(fresh);
@@ -367,16 +369,16 @@ static int house_new(const struct house_options *options, const char *rules_path
 	(void)pthread_mutex_init(&h->load_lock, NULL);
 	h->now_ns = INT64_MIN;
 	h->options = *options;
-	r = load_from(h, rules_path ? rules_path : "", options->watch);
+	r = load_from(h, rules_path ? rules_path : "", options->watch, options->backend);
 	if (r < 0)
 		return r;
 	*ret_house = take(h);
 	return 0;
 }
 
-int house_reload(struct house *h, const char *rules_path, bool watch)
+int house_reload(struct house *h, const char *rules_path, bool watch, enum predicate_backend backend)
 {
-	return load_from(h, rules_path ? rules_path : "", watch);
+	return load_from(h, rules_path ? rules_path : "", watch, backend);
 }
 
 /* Scripts of all rules together, and which of them are disabled. */
@@ -406,6 +408,35 @@ static void scripts_status(const struct house *h, struct buf *out)
 	(void)json_write_str(out, buf_text(&off), off.len);
 }
 
+/* What runs the conditions, and why; of modules that failed, what was wrong. */
+static void backend_status(const struct house *h, struct buf *out)
+{
+	const struct ruleset *sets[] = { h->rules->local.set, h->rules->shared.set };
+	const bool wasm = h->options.backend == PREDICATE_WASM;
+	const char *why = h->options.backend == PREDICATE_AUTO
+				  ? "auto: of whole sets of rules it is as fast, in less memory"
+				  : "as configured";
+	char given_up[PREDICATE_WHY_MAX + 64] = "";
+	uint64_t failures = 0;
+
+	for (size_t i = 0; i < countof(sets); i++) {
+		struct predicate_set_stats stats;
+
+		if (!sets[i])
+			continue;
+		ruleset_predicates(sets[i], &stats);
+		failures += stats.module_failures;
+		if (stats.module_is_disabled)
+			(void)snprintf(given_up, sizeof(given_up), "%s", stats.module_why);
+	}
+	buf_printf(out, ",\"backend\":\"%s\",\"backend_why\":", wasm && !given_up[0] ? "wasm" : "vm");
+	if (given_up[0])
+		why = "the module has failed too often";
+	(void)json_write_str(out, why, strlen(why));
+	buf_printf(out, ",\"module_failures\":%" PRIu64 ",\"module_given_up\":", failures);
+	(void)json_write_str(out, given_up, strlen(given_up));
+}
+
 void house_status(struct house *h, struct buf *out)
 {
 	(void)pthread_mutex_lock(&h->lock);
@@ -413,6 +444,7 @@ void house_status(struct house *h, struct buf *out)
 		   h->rules->local.n + h->rules->shared.n, h->rules->book->n_files, h->loads, h->loads_failed);
 	buf_str(out, ",\"rules_refused\":");
 	(void)json_write_str(out, h->why, strlen(h->why));
+	backend_status(h, out);
 	scripts_status(h, out);
 	(void)pthread_mutex_unlock(&h->lock);
 }

@@ -42,6 +42,7 @@ struct house_options {
 	uint64_t memory;
 	uint32_t keys_per_rule, keys_per_entity;
 	bool watch; /* read the rules again when their files change */
+	enum predicate_backend backend;
 };
 
 /* An event that waits until all that is older has come. */
@@ -86,7 +87,7 @@ int house_join(const void *of, unsigned shard, const struct house_options *optio
 void house_leave(struct house *h, unsigned shard);
 
 /* Reads the rules, and has them run from now on. Any thread. What is wrong with them changes nothing. */
-int house_reload(struct house *h, const char *rules_path, bool watch);
+int house_reload(struct house *h, const char *rules_path, bool watch, enum predicate_backend backend);
 /* Rules, and how reading them went, as members of an object that has some already. */
 void house_status(struct house *h, struct buf *out);
 /* "12 rules from /path", for people. */

@@ -9,9 +9,9 @@
 
 enum { WARNINGS_TOLD = 8, WARNING_MAX = 4096 };
 
-static int make_part(struct book *book, struct rules_part *part, bool local)
+static int make_part(struct book *book, struct rules_part *part, bool local, enum predicate_backend backend)
 {
-	const struct ruleset_options options = { .endless = true };
+	const struct ruleset_options options = { .endless = true, .backend = backend };
 
 	part->queries = calloc(book->n_rules + 1, sizeof(*part->queries));
 	part->of = calloc(book->n_rules + 1, sizeof(*part->of));
@@ -29,7 +29,7 @@ static int make_part(struct book *book, struct rules_part *part, bool local)
 	return part->n ? ruleset_new(part->queries, part->n, &options, &part->set) : 0;
 }
 
-int rules_new(struct book *book, struct rules **ret_rules)
+int rules_new(struct book *book, enum predicate_backend backend, struct rules **ret_rules)
 {
 	AUTO(rules) r = calloc(1, sizeof(*r));
 	int res;
@@ -38,9 +38,11 @@ int rules_new(struct book *book, struct rules **ret_rules)
 		return err_new(-ENOMEM, "no memory for rules");
 	r->refs = 1;
 	r->book = book_ref(book);
-	res = make_part(book, &r->local, true);
+	res = make_part(book, &r->local, true, backend);
 	if (res == 0)
-		res = make_part(book, &r->shared, false);
+		res = make_part(book, &r->shared, false, backend);
+	if (res == -ENOTSUP)
+		return err_wrap(res, "engines.detect.backend: wasm cannot be had here");
 	if (res < 0)
 		return res;
 	*ret_rules = take(r);
@@ -65,7 +67,7 @@ static void tell_warnings(const struct book *book)
 		log_warning("more of the rules, which `shrike rules list` shows", "warnings=%zu", n - told);
 }
 
-int rules_load(const char *path, struct rules **ret_rules)
+int rules_load(const char *path, enum predicate_backend backend, struct rules **ret_rules)
 {
 	AUTO(book) book = NULL;
 	/* Where nobody said which rules to run, there may be none. */
@@ -76,7 +78,7 @@ int rules_load(const char *path, struct rules **ret_rules)
 		r = book_must_be_whole(book);
 	if (r < 0)
 		return r;
-	r = rules_new(book, ret_rules);
+	r = rules_new(book, backend, ret_rules);
 	if (r == 0)
 		tell_warnings(book);
 	return r < 0 ? err_wrap(r, "rules in %s", path) : 0;

@@ -27,11 +27,12 @@ struct rules {
 
 /*
  * From a file or a folder; an empty path: no rules, and so where RULES_SHIPPED is asked for and not there. A rule that
- * is wrong refuses all: -EINVAL with a trail that says file, line and what is wrong.
+ * is wrong refuses all: -EINVAL with a trail that says file, line and what is wrong. -ENOTSUP: that back end is not
+ * here.
  */
-int rules_load(const char *path, struct rules **ret_rules);
+int rules_load(const char *path, enum predicate_backend backend, struct rules **ret_rules);
 /* Takes a reference of the book. */
-int rules_new(struct book *book, struct rules **ret_rules);
+int rules_new(struct book *book, enum predicate_backend backend, struct rules **ret_rules);
 struct rules *rules_ref(struct rules *r);
 void rules_free(struct rules *r); /* one reference */
 DEFINE_AUTO(rules)
