@@ -853,6 +853,14 @@ void http_work(struct http_request *req, const struct http_work *work, void *ctx
 		http_refuse(req, 503, "too much to do; try again");
 }
 
+bool http_work_alone(struct http_request *req, const struct http_work *work, void *ctx)
+{
+	struct exchange *x = of(req);
+
+	x->job = work_begin_alone(x, work, ctx);
+	return x->job;
+}
+
 void http_audit_filter(struct http_request *req, const char *filter, size_t n)
 {
 	struct exchange *x = of(req);

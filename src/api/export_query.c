@@ -2,8 +2,9 @@
 /*
  * export_query - looks for events that were kept, in the ring or in recorded segments, over gRPC and HTTP.
  *
- * Looking may take long and read a disk, so each query has a thread of its own, QUERIES_MAX at once; the
- * stream of its request waits for it. A client that has gone ends the query at its next record.
+ * Looking may take long and read a disk, so each query has a thread of its own, QUERIES_MAX at once; its request waits
+ * for it, and answers when all is known: an answer over HTTP has the status that it deserves. A client that has gone
+ * ends the query at its next record.
  */
 #include <pthread.h>
 #include <stdlib.h>
@@ -219,16 +220,21 @@ static int look(struct query *q)
 	return 0;
 }
 
-static void *query_thread(void *arg)
+static void look_and_note(struct query *q)
 {
-	struct query *q = arg;
-	struct export *x;
-
 	q->error = look(q);
 	if (q->error < 0) {
 		(void)snprintf(q->why, sizeof(q->why), "%s", err_trail());
 		err_clear();
 	}
+}
+
+static void *query_thread(void *arg)
+{
+	struct query *q = arg;
+	struct export *x;
+
+	look_and_note(q);
 	atomic_store(&q->done, true);
 	http_wake(q->waker);
 	x = q->x;
@@ -247,26 +253,17 @@ static ssize_t produce(void *ctx, char *to, size_t room)
 	if (!atomic_load(&q->done))
 		return HTTP_IDLE;
 	if (q->error) {
-		if (q->grpc) {
-			grpc_end(q->req, grpc_status_of(q->error), q->why);
-			return HTTP_END;
-		}
-		/* The status has gone out: what is wrong can only stand in the body. */
-		buf_clear(&q->answer);
-		buf_printf(&q->answer, "{\"error\":{\"status\":%u,\"message\":", http_status_of(q->error));
-		json_write_str(&q->answer, q->why, strlen(q->why));
-		buf_str(&q->answer, "}}\n");
-		q->error = 0;
+		grpc_end(q->req, grpc_status_of(q->error), q->why);
+		return HTTP_END;
 	}
-	if (!q->begun && q->grpc) {
+	if (!q->begun) {
 		grpc_head(to, false, q->answer.len);
 		head = GRPC_HEAD;
 	}
 	n = q->answer.len - q->sent;
 	if (!n && !head) {
 		http_audit_records(q->req, q->n, 0);
-		if (q->grpc)
-			grpc_end(q->req, GRPC_OK, NULL);
+		grpc_end(q->req, GRPC_OK, NULL);
 		return HTTP_END;
 	}
 	if (n > room - head)
@@ -333,15 +330,26 @@ static int check_request(struct query *q)
 	return r;
 }
 
+static int take_turn(struct query *q)
+{
+	if (atomic_fetch_add(&q->x->queries, 1) < QUERIES_MAX)
+		return 0;
+	(void)atomic_fetch_sub(&q->x->queries, 1);
+	return err_new(-EBUSY, "%d queries run already", QUERIES_MAX);
+}
+
 static int start_thread(struct query *q)
 {
 	pthread_attr_t attr;
 	pthread_t thread;
-	int r;
+	int r = take_turn(q);
 
-	if (atomic_fetch_add(&q->x->queries, 1) >= QUERIES_MAX) {
+	if (r < 0)
+		return r;
+	q->waker = http_waker(q->req);
+	if (!q->waker) {
 		(void)atomic_fetch_sub(&q->x->queries, 1);
-		return err_new(-EBUSY, "%d queries run already", QUERIES_MAX);
+		return err_new(-ENOMEM, "no memory for a query");
 	}
 	(void)pthread_attr_init(&attr);
 	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
@@ -372,7 +380,8 @@ static struct query *query_new(struct http_request *req, bool grpc)
 	return q;
 }
 
-static int query_start(struct query *q)
+/* Notes what is asked; nobody looks yet. */
+static int query_prepare(struct query *q)
 {
 	auto_buf struct buf text = { .max = 1 << 16 };
 	int r = check_request(q);
@@ -380,23 +389,14 @@ static int query_start(struct query *q)
 	r = r < 0 ? r : keep_kinds(q);
 	if (r < 0)
 		return r;
-	q->waker = http_waker(q->req);
-	if (!q->waker)
-		return err_new(-ENOMEM, "no memory for a query");
 	proto_write_json(&query_request_message, &q->request, &text);
 	http_audit_filter(q->req, buf_text(&text), text.len);
-	return start_thread(q);
-}
-
-static void begin_answer(struct query *q)
-{
-	static const struct http_stream stream = { .produce = produce, .closed = closed };
-
-	(void)http_stream(q->req, 200, q->grpc ? "application/grpc" : "application/json", &stream, q);
+	return 0;
 }
 
 void export_grpc_query(struct http_request *req)
 {
+	static const struct http_stream stream = { .produce = produce, .closed = closed };
 	auto_buf struct buf room = { .max = GRPC_MESSAGE_MAX };
 	struct str message;
 	struct query *q;
@@ -407,14 +407,65 @@ void export_grpc_query(struct http_request *req)
 	q = query_new(req, true);
 	r = q ? proto_read(&query_request_message, message.p, message.n, &q->arena, &q->request)
 	      : err_new(-ENOMEM, "no memory for a query");
-	r = r < 0 ? r : query_start(q);
+	r = r < 0 ? r : query_prepare(q);
+	r = r < 0 ? r : start_thread(q);
 	if (r < 0) {
 		grpc_fail(req, grpc_status_of(r), "%s", err_trail());
 		err_clear();
 		query_unref(q);
 		return;
 	}
-	begin_answer(q);
+	(void)http_stream(req, 200, "application/grpc", &stream, q);
+}
+
+/* ---- over HTTP ----------------------------------------------------------------------------------------- */
+
+static void work_make(void *ctx)
+{
+	struct query *q = ctx;
+
+	look_and_note(q);
+	(void)atomic_fetch_sub(&q->x->queries, 1);
+}
+
+static void work_answer_with(void *ctx, struct http_request *req)
+{
+	const struct query *q = ctx;
+
+	/* The query goes when this has been called, the request when all is sent. */
+	http_on_cancel(req, NULL, NULL);
+	if (q->error < 0) {
+		http_refuse(req, http_status_of(q->error), "%s", q->why);
+		return;
+	}
+	http_audit_records(req, q->n, 0);
+	http_reply_buf(req, 200, "application/json", &q->answer);
+}
+
+static void work_release(void *ctx)
+{
+	query_unref(ctx);
+}
+
+static void gone(void *ctx)
+{
+	atomic_store(&((struct query *)ctx)->canceled, true);
+}
+
+static int start_work(struct query *q)
+{
+	static const struct http_work work = { work_make, work_answer_with, work_release };
+	int r = take_turn(q);
+
+	if (r < 0)
+		return r;
+	if (!http_work_alone(q->req, &work, q)) {
+		(void)atomic_fetch_sub(&q->x->queries, 1);
+		return err_new(-EAGAIN, "no thread for a query");
+	}
+	/* The request lets go of the work behind this. */
+	http_on_cancel(q->req, gone, q);
+	return 0;
 }
 
 static int read_body(struct query *q)
@@ -436,12 +487,11 @@ void export_http_query(struct http_request *req)
 	struct query *q = query_new(req, false);
 	int r = read_body(q);
 
-	r = r < 0 ? r : query_start(q);
+	r = r < 0 ? r : query_prepare(q);
+	r = r < 0 ? r : start_work(q);
 	if (r < 0) {
 		http_refuse(req, http_status_of(r), "%s", err_trail());
 		err_clear();
 		query_unref(q);
-		return;
 	}
-	begin_answer(q);
 }

@@ -360,6 +360,34 @@ TEST(a_query_looks_into_what_was_recorded)
 	check_int(export_run(&out, "rm -r %s", dir), 0);
 }
 
+/* The status says it, so that nobody takes the answer for one without events. */
+TEST(a_query_that_fails_has_the_status_of_a_failure)
+{
+	const struct export_source source = { .store = "/nonexistent/recording" };
+	struct export_fixture f;
+	auto_buf struct buf out = { .max = OUT_MAX };
+
+	if (export_fixture_open(&f, RING, &source, false)) {
+		(void)export_run(&out,
+				 "timeout 20 python3 " SHRIKE_SOURCE_DIR "/tests/export/http_client.py %u post "
+				 "/api/v1/ebpf/query '{\"source\":\"recorded\"}'",
+				 f.port);
+		check_str(buf_text(&out), "404 open /nonexistent/recording: No such file or directory\n");
+		/* The turn was given back: more than run at once. */
+		for (int i = 0; i < 6; i++) {
+			buf_clear(&out);
+			(void)export_run(&out,
+					 "timeout 20 python3 " SHRIKE_SOURCE_DIR "/tests/export/http_client.py %u post "
+					 "/api/v1/ebpf/query '{\"source\":\"recorded\",\"count_only\":true}'",
+					 f.port);
+			check_has(buf_text(&out), "404 open ");
+		}
+	} else {
+		test_fail(T_HERE, "%s", err_trail());
+	}
+	export_fixture_close(&f);
+}
+
 /* ---- what a consumer may ---------------------------------------------------------------------------------- */
 
 static void ask_with_token(const struct export_fixture *f, struct buf *out, const char *words)

@@ -159,6 +159,11 @@ struct http_work {
 	void (*release)(void *ctx);
 };
 void http_work(struct http_request *req, const struct http_work *work, void *ctx);
+/*
+ * On a thread of its own, for what may take long: how many there are is the caller's affair. `make` runs in any case,
+ * also when the client has gone. False: there is no thread; nothing is called, and nothing is answered yet.
+ */
+bool http_work_alone(struct http_request *req, const struct http_work *work, void *ctx);
 
 enum {
 	HTTP_IDLE = 0,   /* nothing now: call again after a wake */

@@ -61,7 +61,7 @@ enum { LOOPS_MAX = 8, TABLES_MAX = 16 };
 
 struct api {
 	struct api_options options;
-	struct api_settings settings; /* numbers alone; the strings are below */
+	struct api_settings settings;  /* numbers alone; the strings are below */
 	struct grpc_services services; /* that the tables have */
 	struct route_table tables[TABLES_MAX];
 	size_t n_tables;
@@ -291,6 +291,7 @@ struct work_job *work_begin(struct work *w, struct exchange *x, const char *type
 /* The same for http_work(); `ctx` is released in every case. */
 struct work_job *work_begin_for(struct work *w, struct exchange *x, const struct http_work *work, void *ctx);
 /* Answers if it is done; false if it is not. */
+struct work_job *work_begin_alone(struct exchange *x, const struct http_work *work, void *ctx);
 bool work_answer(struct work_job *job, struct http_request *req);
 /* The exchange wants it no more. */
 void work_drop(struct work_job *job);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * work - one thread for answers whose making may block, such as a status that waits for a lock.
+ * work - one thread for answers whose making may block, such as a status that waits for a lock, and threads of their
+ * own for those that may take long.
  *
  * A job belongs to the exchange that waits for it and to the thread, whichever lets go last frees it: a client that
  * has gone leaves its job behind.
@@ -77,9 +78,9 @@ static void *work_main(void *arg)
 	return NULL;
 }
 
-static struct work_job *begin(struct work *w, struct exchange *x, const struct work_job *what)
+static struct work_job *job_new(struct exchange *x, const struct work_job *what)
 {
-	struct work_job *job = w ? calloc(1, sizeof(*job)) : NULL;
+	struct work_job *job = calloc(1, sizeof(*job));
 
 	if (!job)
 		return NULL;
@@ -87,13 +88,24 @@ static struct work_job *begin(struct work *w, struct exchange *x, const struct w
 	job->refs = 2;
 	job->waker = http_waker(&x->req);
 	buf_init(&job->out, REPLY_MAX);
-	if (!job->waker)
-		goto no;
+	if (job->waker)
+		return job;
+	free(job);
+	return NULL;
+}
+
+static struct work_job *begin(struct work *w, struct exchange *x, const struct work_job *what)
+{
+	struct work_job *job = w ? job_new(x, what) : NULL;
+
+	if (!job)
+		return NULL;
 	(void)pthread_mutex_lock(&w->lock);
 	if (w->n == JOBS_MAX || w->stop) {
 		(void)pthread_mutex_unlock(&w->lock);
 		http_waker_free(job->waker);
-		goto no;
+		free(job);
+		return NULL;
 	}
 	if (w->first)
 		w->last->next = job;
@@ -104,7 +116,36 @@ static struct work_job *begin(struct work *w, struct exchange *x, const struct w
 	(void)pthread_cond_signal(&w->more);
 	(void)pthread_mutex_unlock(&w->lock);
 	return job;
-no:
+}
+
+/* Also when nobody waits any more: `make` may have to take something back. */
+static void *alone_main(void *arg)
+{
+	struct work_job *job = arg;
+
+	job->work->make(job->ctx);
+	atomic_store_explicit(&job->done, true, memory_order_release);
+	http_wake(job->waker);
+	work_drop(job);
+	return NULL;
+}
+
+struct work_job *work_begin_alone(struct exchange *x, const struct http_work *work, void *ctx)
+{
+	struct work_job *job = job_new(x, &(struct work_job) { .work = work, .ctx = ctx });
+	pthread_attr_t attr;
+	pthread_t thread;
+	int r = -1;
+
+	if (!job)
+		return NULL;
+	(void)pthread_attr_init(&attr);
+	(void)pthread_attr_setdetachstate(&attr, PTHREAD_CREATE_DETACHED);
+	r = pthread_create(&thread, &attr, alone_main, job);
+	(void)pthread_attr_destroy(&attr);
+	if (!r)
+		return job;
+	http_waker_free(job->waker);
 	free(job);
 	return NULL;
 }
