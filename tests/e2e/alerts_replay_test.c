@@ -6,7 +6,6 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 #include "base/err.h"
 #include "base/mem.h"
@@ -29,24 +28,6 @@ static const char rules[] =
 	"      sequence by process.entity_id with maxspan=5m\n"
 	"        [process where event.dataset == \"process.exec\" and process.args == \"of-the-test\"]\n"
 	"        [process where event.dataset == \"process.exit\"]\n";
-
-static int run_programs(const struct sandbox *sb, void *arg)
-{
-	(void)sb;
-	(void)arg;
-	for (int i = 0; i < RUNS; i++) {
-		int status;
-		pid_t pid = fork();
-
-		if (pid == 0) {
-			(void)execl("/bin/true", "true", "of-the-test", NULL);
-			_exit(1);
-		}
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
-			return 1;
-	}
-	return 0;
-}
 
 struct ids {
 	char id[IDS_MAX][ALERT_ID_SIZE];
@@ -143,11 +124,11 @@ TEST(a_replay_of_what_was_recorded_tells_the_same_alerts)
 	e2e_config(&a, &sb, config);
 	if (!e2e_start(&a, &sb, NULL))
 		return;
-	check_int(sandbox_run(&sb, run_programs, NULL), 0);
+	check_int(sandbox_run(&sb, e2e_run_true, &(struct e2e_runs) { RUNS, "of-the-test" }), 0);
 	(void)snprintf(path, sizeof(path), "%s/alerts.jsonl", sb.dir);
 	(void)snprintf(moved, sizeof(moved), "%s/alerts.moved", sb.dir);
 	check(move_log_away(&a, path, moved));
-	check_int(sandbox_run(&sb, run_programs, NULL), 0);
+	check_int(sandbox_run(&sb, e2e_run_true, &(struct e2e_runs) { RUNS, "of-the-test" }), 0);
 	/* What came before the end is judged and recorded by the end. */
 	check_int(e2e_stop(&a, SIGTERM), 0);
 

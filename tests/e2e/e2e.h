@@ -38,5 +38,11 @@ void e2e_close(struct e2e *a);
 bool e2e_ask(const struct e2e *a, const char *request, struct buf *answer);
 /* Runs `shrike ARGS... --socket <this agent's>` with a time limit; exit code, output in `out`. */
 int e2e_shrike(const struct e2e *a, struct buf *out, const char *const *args);
+/* For sandbox_run(): runs /bin/true with one argument, one after the other. 0: all ended well. */
+struct e2e_runs {
+	int n;
+	const char *argument;
+};
+int e2e_run_true(const struct sandbox *sb, void *runs);
 /* Path of the binary under test: beside the program that asks, or in the folder above. */
 const char *e2e_binary(void);

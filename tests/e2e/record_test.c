@@ -11,24 +11,6 @@
 
 enum { RUNS = 20 };
 
-static int run_programs(const struct sandbox *sb, void *arg)
-{
-	(void)sb;
-	(void)arg;
-	for (int i = 0; i < RUNS; i++) {
-		int status;
-		pid_t pid = fork();
-
-		if (pid == 0) {
-			(void)execl("/bin/true", "true", "recorded", NULL);
-			_exit(1);
-		}
-		if (pid < 0 || waitpid(pid, &status, 0) != pid || status)
-			return 1;
-	}
-	return 0;
-}
-
 static int count(const char *text, const char *part)
 {
 	int n = 0;
@@ -81,7 +63,7 @@ TEST(the_agent_records_what_happens_and_shows_what_it_recorded)
 	(void)snprintf(set, sizeof(set), "record.folder=%s", folder);
 	if (!e2e_start(&a, &sb, extra))
 		return;
-	check_int(sandbox_run(&sb, run_programs, NULL), 0);
+	check_int(sandbox_run(&sb, e2e_run_true, &(struct e2e_runs) { RUNS, "recorded" }), 0);
 	require(e2e_ask(&a, "{\"cmd\":\"status\"}", &out));
 	check_has(buf_text(&out), "\"record\":{\"folder\":");
 	check_has(buf_text(&out), "\"raw\":{\"capacity\":16777216,");
@@ -134,7 +116,7 @@ TEST(a_client_records_what_it_asks_for)
 		buf_clear(&out);
 		require(e2e_ask(&a, "{\"cmd\":\"status\"}", &out));
 	}
-	check_int(sandbox_run(&sb, run_programs, NULL), 0);
+	check_int(sandbox_run(&sb, e2e_run_true, &(struct e2e_runs) { RUNS, "recorded" }), 0);
 	require(waitpid(pid, &status, 0) == pid);
 	check_int(status, 0);
 	convert(file, &out);
