@@ -433,6 +433,36 @@ static int exists(struct kql *k, const struct subject *s, struct ast **ret_node)
 	return r < 0 ? r : leaf(k, AST_NE, s, null, ret_node);
 }
 
+/* A text that says a number becomes one. */
+static void number(struct ast *a)
+{
+	const struct str s = a->str;
+	int64_t i;
+	char *end;
+	double f;
+
+	if (!s.n || s.n > 64 || s.p[strspn(s.p, "0123456789+-.eE")])
+		return;
+	errno = 0;
+	i = strtoll(s.p, &end, 10);
+	if (!errno && !*end) {
+		a->op = AST_INT;
+		a->i = i;
+		return;
+	}
+	f = strtod(s.p, &end);
+	if (!*end && isfinite(f)) {
+		a->op = AST_FLOAT;
+		a->f = f;
+	}
+}
+
+/* ms since 1970: four digits are a year. */
+static bool is_ms(struct str s)
+{
+	return s.n > 4 && strspn(s.p, "0123456789") == s.n;
+}
+
 /* A day is all of it here, and its beginning elsewhere. `t` is where the value stands. */
 static int check_date(struct kql *k, const struct subject *s, enum ast_op op, const struct kql_literal *l,
 		      const struct token *t)
@@ -445,7 +475,7 @@ static int check_date(struct kql *k, const struct subject *s, enum ast_op op, co
 	if ((v.n == 3 || (v.n > 3 && strchr("+-/", v.p[3]))) && !memcmp(v.p, "now", 3) &&
 	    (s->type == RULE_DATE || op != AST_IN))
 		return missing_at(k, "date_math", t->at, t->len, "dates that are counted from now are not known here");
-	if (s->type == RULE_DATE && op != AST_GE && op != AST_LT && !clock_parse(v.p, v.n, &ns))
+	if (s->type == RULE_DATE && op != AST_GE && op != AST_LT && !is_ms(v) && !clock_parse(v.p, v.n, &ns))
 		return fail_at(&k->p, t->at, t->len,
 			       "a whole day or hour is meant by this: write both its ends, with >= and <");
 	return 0;
@@ -498,28 +528,14 @@ static int value(struct kql *k, const struct subject *s, const struct kql_litera
 		return words(k, s, l, t, ret_node);
 	r = l->wild ? 0 : check_date(k, s, AST_IN, l, t);
 	r = r < 0 ? r : text_node(k, l->wild ? l->pattern : l->plain, t->at, t->len, &v);
+	if (r == 0 && s->type == RULE_DATE && is_ms(l->plain))
+		number(v);
 	r = r < 0 ? r : leaf(k, l->wild ? AST_LIKE : AST_IN, s, v, ret_node);
 	if (r < 0)
 		return r;
 	(*ret_node)->flags = l->wild ? IR_ESCAPE : 0;
 	(*ret_node)->tilde = s->caseless;
 	return 0;
-}
-
-static bool number(struct str s, struct ast *a)
-{
-	char *end;
-
-	if (!s.n || s.n > 64 || s.p[strspn(s.p, "0123456789+-.eE")])
-		return false;
-	errno = 0;
-	a->i = strtoll(s.p, &end, 10);
-	a->op = AST_INT;
-	if (!errno && !*end)
-		return true;
-	a->f = strtod(s.p, &end);
-	a->op = AST_FLOAT;
-	return !*end && isfinite(a->f);
 }
 
 static int range(struct kql *k, const struct subject *s, enum ast_op op, struct ast **ret_node)
@@ -541,10 +557,8 @@ static int range(struct kql *k, const struct subject *s, enum ast_op op, struct 
 	if (r < 0)
 		return r;
 	/* 1.10 is a number only where numbers may be. */
-	if ((s->type != RULE_UNKNOWN && s->type != RULE_NUMBER && s->type != RULE_DATE) || !number(l.plain, v)) {
-		v->op = AST_STR;
-		v->str = l.plain;
-	}
+	if (s->type == RULE_UNKNOWN || s->type == RULE_NUMBER || (s->type == RULE_DATE && is_ms(l.plain)))
+		number(v);
 	return leaf(k, op, s, v, ret_node);
 }
 
@@ -709,7 +723,7 @@ static const struct ast *category_of(const struct kql *k, const struct ast *a)
 
 	if (a->op != AST_IN || a->n != 2 || a->tilde || a->kid->op != AST_FIELD || !str_is(a->kid->str, name))
 		return NULL;
-	return a->last;
+	return a->last->str.n ? a->last : NULL;
 }
 
 /* A category that has to be there stands where EQL has it, by which events are told apart before all else. */
