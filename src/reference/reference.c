@@ -9,6 +9,7 @@ const struct reference_page reference_pages[] = {
 	{ "config/shrike.yaml", reference_config_yaml },
 	{ "config/shrike.schema.json", reference_schema_json },
 	{ "config/rule.schema.json", reference_rule_schema },
+	{ "config/macros.schema.json", reference_macros_schema },
 	{ "docs/reference/config.md", reference_config_md },
 	{ "docs/reference/events.md", reference_events_md },
 	{ "docs/reference/hooks.md", reference_hooks_md },

@@ -37,6 +37,7 @@ int reference_openapi_json(const char *root, struct buf *out);
 int reference_alerts_proto(const char *root, struct buf *out);
 int reference_export_proto(const char *root, struct buf *out);
 int reference_rule_schema(const char *root, struct buf *out);
+int reference_macros_schema(const char *root, struct buf *out);
 int reference_sdk_h(const char *root, struct buf *out);
 int reference_proto_numbers(const char *root, struct buf *out);
 /* A file of messages as protoc reads it. */

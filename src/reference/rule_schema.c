@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * rule_schema - config/rule.schema.json: what editors complete and check rule files by, from the reader's own table.
+ * rule_schema - config/rule.schema.json and config/macros.schema.json: what editors complete and check files of rules
+ * and of macros by, from the reader's own tables.
  *
  * JSON Schema draft 7, as of the configuration. What a query says is beyond it: `shrike rules test` has the last word.
  */
@@ -97,6 +98,9 @@ static void type_of(struct writer *w, const struct own_key *key)
 		}
 		buf_char(w->out, ']');
 		break;
+	case OWN_TRUTH:
+		buf_str(w->out, "\"type\": \"boolean\"");
+		break;
 	case OWN_DURATION:
 		buf_str(w->out, "\"type\": \"string\", \"pattern\": \"^[0-9]+(ns|us|ms|s|m|h|d)$\"");
 		break;
@@ -138,5 +142,25 @@ int reference_rule_schema(const char *root, struct buf *out)
 	buf_str(out, "],\n  ");
 	object_of(&w, own_rule_keys);
 	buf_str(out, " } }\n}\n");
+	return out->failed ? err_new(-E2BIG, "a schema of more than %d bytes", REFERENCE_PAGE_MAX) : 0;
+}
+
+int reference_macros_schema(const char *root, struct buf *out)
+{
+	struct writer w = { out, 1 };
+
+	(void)root;
+	buf_printf(out,
+		   "{\n  \"$schema\": \"http://json-schema.org/draft-07/schema#\",\n"
+		   "  \"title\": \"Macros of Shrike's rules\",\n"
+		   "  \"description\": \"What rules of a folder say in the same sense, by name; docs/rules.md is the "
+		   "guide.\",\n"
+		   "  \"type\": \"object\", \"additionalProperties\": false, \"required\": [\"macros\"], "
+		   "\"properties\": { \"macros\": {\n"
+		   "  \"type\": \"object\", \"propertyNames\": { \"pattern\": \"^[A-Za-z_][A-Za-z0-9_]{0,%d}$\" },\n"
+		   "  \"additionalProperties\": { ",
+		   MACRO_NAME_MAX - 1);
+	object_of(&w, own_macro_keys);
+	buf_str(out, " } } }\n}\n");
 	return out->failed ? err_new(-E2BIG, "a schema of more than %d bytes", REFERENCE_PAGE_MAX) : 0;
 }

@@ -88,6 +88,26 @@ static void put_tactic(struct buf *out, const struct book *book, const char *tac
 	}
 }
 
+/* What rules call by name, for those who write more of them. */
+static void put_macros(struct buf *out, const struct book *book)
+{
+	const struct macro *m;
+
+	if (!macros_at(book->macros, 0))
+		return;
+	buf_str(out,
+		"\n## Macros\n\nWhat several rules say in the same sense, in [macros.yaml](../../rules/macros.yaml) "
+		"([how they work](../rules.md#macros)).\n\n| macro | true of |\n|---|---|\n");
+	for (size_t i = 0; (m = macros_at(book->macros, i)); i++) {
+		buf_printf(out, "| `%s(", m->name);
+		for (unsigned k = 0; k < m->n_parameters; k++)
+			buf_printf(out, "%s%s", k ? ", " : "", m->parameter[k]);
+		buf_str(out, ")` | ");
+		reference_md(out, m->description ? m->description : "");
+		buf_str(out, " |\n");
+	}
+}
+
 int reference_rules_md(const char *root, struct buf *out)
 {
 	const char *tactics[TACTICS_MAX];
@@ -110,5 +130,6 @@ int reference_rules_md(const char *root, struct buf *out)
 	qsort(tactics, n_tactics, sizeof(*tactics), by_id);
 	for (size_t i = 0; i < n_tactics; i++)
 		put_tactic(out, book, tactics[i], strlen(root) + 1);
+	put_macros(out, book);
 	return 0;
 }

@@ -113,7 +113,7 @@ const struct own_key own_macro_keys[] = {
 	{ "description", "what it is true of", OWN_TEXT, .max = BOOK_TEXT_MAX },
 	{ "replaces",
 	  "true: it stands in the place of the macro of its name in another file, which it may call by that name",
-	  OWN_WORD, .words = truths },
+	  OWN_TRUTH, .words = truths },
 	{ "eql", "an expression in EQL, mostly a condition", OWN_TEXT, .required = true, .max = RULE_TEXT_MAX },
 	{ 0 },
 };

@@ -12,6 +12,7 @@ enum own_type {
 	OWN_TEXTS,  /* one of them, or a list */
 	OWN_NUMBER, /* from `min` to `max` */
 	OWN_WORD,   /* one of `words` */
+	OWN_TRUTH,  /* false or true */
 	OWN_DURATION,
 	OWN_MAP,     /* a mapping with `keys` */
 	OWN_MAPS,    /* a list of them */
