@@ -112,7 +112,7 @@ static void put_ask(const struct alert_words *words, bool follow, struct buf *ou
 }
 
 /* {"shrike":{"alerts":{...}}} and nothing else is no alert. True: it was that. */
-static bool take_note(struct alert_source *s, struct str line, bool *ret_end, bool *ret_more)
+static bool take_note(struct alert_source *s, struct str line, bool *ret_end, bool *ret_more, bool *ret_failed)
 {
 	static const char begin[] = "{\"shrike\":{\"alerts\":";
 	const struct json_node *root, *note;
@@ -129,14 +129,15 @@ static bool take_note(struct alert_source *s, struct str line, bool *ret_end, bo
 	if (lost)
 		cli_say(s->cli, "%" PRIu64 " alert%s lost here: the agent's store could not keep %s", lost,
 			lost == 1 ? "" : "s", lost == 1 ? "it" : "them");
-	if (*node_text(note, "error"))
+	*ret_failed = *node_text(note, "error");
+	if (*ret_failed)
 		cli_say(s->cli, "the agent ended this early: %s", node_text(note, "error"));
 	return true;
 }
 
 static enum exit_code follow_agent(struct alert_source *s, bool follow, alert_fn fn, void *arg, bool *ret_more)
 {
-	bool end = false;
+	bool end = false, failed = false;
 
 	client_watch_output(s->client);
 	for (;;) {
@@ -150,9 +151,11 @@ static enum exit_code follow_agent(struct alert_source *s, bool follow, alert_fn
 			return EXIT_OK;
 		if (result != CLIENT_LINE)
 			return client_gone(s->cli, result);
-		if (take_note(s, line, &end, ret_more)) {
-			if (end && follow)
+		if (take_note(s, line, &end, ret_more, &failed)) {
+			if (end && follow && !failed)
 				cli_say(s->cli, "the agent has ended");
+			if (end && failed)
+				return EXIT_NO;
 			if (end)
 				return follow ? EXIT_NO_AGENT : EXIT_OK;
 			continue;

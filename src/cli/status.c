@@ -369,10 +369,15 @@ static void engines(const struct page *p, const struct json_node *status)
 	}
 }
 
+static uint64_t lost_at(const struct json_node *place)
+{
+	return node_u64(place, "lost_full") + node_u64(place, "lost_closed") + node_u64(place, "lost_disk");
+}
+
 static void alert_place(const struct page *p, const struct json_node *place, const char *how, const char *count)
 {
 	const char *path = node_text(place, "path"), *error = node_text(place, "error");
-	uint64_t lost = node_u64(place, "lost_full") + node_u64(place, "lost_closed") + node_u64(place, "lost_disk");
+	uint64_t lost = lost_at(place);
 
 	buf_printf(p->out, "  alerts %s ", how);
 	text_safe(p->out, path, strlen(path));
@@ -506,6 +511,29 @@ static void whole_page(const struct page *p, const struct json_node *status, con
 	}
 }
 
+/* What the sensors' health does not show: rules that are not those of the folder, alerts that nobody will read. */
+static void brief_trouble(const struct page *p, const struct json_node *status)
+{
+	const struct json_node *alerts = json_get(status, "alerts");
+	const struct json_node *store = alerts ? json_get(alerts, "store") : NULL;
+	uint64_t lost = store ? lost_at(store) : 0, disabled = 0;
+	bool refused = false;
+
+	if (alerts)
+		for_each_item (sender, alerts, "senders")
+			lost += lost_at(sender);
+	for_each_item (engine, status, "engines") {
+		refused |= node_text(engine, "rules_refused")[0] != 0;
+		disabled += node_u64(engine, "scripts_disabled");
+	}
+	if (lost)
+		buf_printf(p->out, "; %" PRIu64 " alert%s lost", lost, lost == 1 ? "" : "s");
+	if (refused)
+		buf_str(p->out, "; changed rules refused");
+	if (disabled)
+		buf_printf(p->out, "; %" PRIu64 " script%s disabled", disabled, disabled == 1 ? "" : "s");
+}
+
 static void brief_line(const struct page *p, const struct json_node *status, const struct health *h)
 {
 	uint64_t lost = h->all.lost_ring + h->all.lost_budget + h->bus_lost_all;
@@ -527,9 +555,11 @@ static void brief_line(const struct page *p, const struct json_node *status, con
 	buf_printf(p->out, "%s %u sensor%s running, %u off; %" PRIu64 " events, ", first ? "" : ",", h->running,
 		   h->running == 1 ? "" : "s", h->off, h->all.sent);
 	if (lost)
-		buf_printf(p->out, "%" PRIu64 " lost\n", lost);
+		buf_printf(p->out, "%" PRIu64 " lost", lost);
 	else
-		buf_str(p->out, "none lost\n");
+		buf_str(p->out, "none lost");
+	brief_trouble(p, status);
+	buf_char(p->out, '\n');
 }
 
 static enum exit_code show(struct cli *cli, const struct status_options *o, const struct json_node *status,
