@@ -33,6 +33,7 @@ enum {
 	HEAD_MAX = 8 * HEAD_WORDS,
 	TAIL_MAX = 8,
 	FOLDED_MAX = 512, /* bytes of a text that is looked at for whether it is ASCII */
+	ITEMS_MAX = 64,   /* of a list whose items are looked at */
 	TEXTS_MAX = 256,  /* of a list that the module compares itself */
 	INLINE_MAX = 4,   /* literals of a leaf that is written out wherever it is asked; longer ones have a function */
 	CHUNK_BITS = 5,
@@ -42,9 +43,20 @@ enum {
 };
 
 /* What stands in a field, by one bit each: those from GUEST_INT on are asked of the program. */
-enum { GUEST_NULL = 0, GUEST_TEXT = 1, GUEST_INT = 2, GUEST_OTHER = 4, GUEST_ASK = GUEST_INT | GUEST_OTHER };
+enum {
+	GUEST_NULL = 0,
+	GUEST_TEXT = 1,
+	GUEST_INT = 2,
+	GUEST_OTHER = 4,
+	GUEST_LIST = 8, /* of texts, at least one */
+	GUEST_ASK = GUEST_INT | GUEST_OTHER | GUEST_LIST,
+};
 
-/* The bytes of a text, in words whose rest is 0. Of all that is no text they are 0. */
+/*
+ * The bytes of a text, in words whose rest is 0. Of all that is no text the first and the last are 0. Of lists the
+ * others say which literals no item is: bits of both ends and the length, and of each end.
+ */
+enum { LIST_WHOLE = 1, LIST_BEGINS, LIST_ENDS };
 struct guest_text {
 	uint64_t what; /* length << 8 | GUEST_... */
 	uint64_t head[HEAD_WORDS];
@@ -137,6 +149,12 @@ static bool literal_of_wildcard(struct str s, unsigned flags, struct literal *re
 	ret->where = s.p[0] == '*' ? ENDS : BEGINS;
 	ret->text = (struct str) { s.p + (ret->where == ENDS), s.n - 1 };
 	return true;
+}
+
+/* One bit for texts that begin and end alike and are as long. */
+static uint64_t list_ends(char first, char last, size_t n)
+{
+	return 1ULL << ((5U * (unsigned char)first + 11U * (unsigned char)last + n) % 64);
 }
 
 static bool slot_of(const struct program *p, field_id id, uint32_t *ret_slot)
@@ -348,15 +366,77 @@ static uint32_t emit_length(struct gen *g, uint32_t leaf, const struct literals 
 	return i;
 }
 
-/* The end of a leaf's block: of what it is when it is no text (or number) that fits. */
-static void emit_rest(struct gen *g, uint32_t leaf)
+static uint64_t bit_of(char c)
 {
+	return 1ULL << ((unsigned char)c % 64);
+}
+
+/* What is set in the words of a list, if an item may be one of the literals. */
+static void bits_of(const struct literals *l, bool fold, uint64_t ret_bits[HEAD_WORDS])
+{
+	memset(ret_bits, 0, HEAD_WORDS * sizeof(*ret_bits));
+	for (uint32_t i = 0; i < l->n; i++) {
+		struct str s = l->items[i].text;
+		char ends[2] = { s.n ? s.p[0] : 0, s.n ? s.p[s.n - 1] : 0 };
+
+		if (fold) {
+			ends[0] = small(ends[0]);
+			ends[1] = small(ends[1]);
+		}
+		if (l->items[i].where == WHOLE)
+			ret_bits[LIST_WHOLE] |= list_ends(ends[0], ends[1], s.n);
+		else if (l->items[i].where == BEGINS)
+			ret_bits[LIST_BEGINS] |= bit_of(ends[0]);
+		else
+			ret_bits[LIST_ENDS] |= bit_of(ends[1]);
+	}
+}
+
+/* Is it no list, or a list of which an item may be one of the literals? */
+static void emit_may_have(struct gen *g, const struct literals *l, uint32_t text_at, bool fold)
+{
+	uint64_t bits[HEAD_WORDS];
+
+	bits_of(l, fold, bits);
+	emit_op_of(g->b, OP_LOCAL_GET, g->what);
+	emit_i64(g->b, GUEST_LIST);
+	emit_op(g->b, OP_I64_AND);
+	emit_op(g->b, OP_I64_EQZ);
+	for (uint32_t i = LIST_WHOLE; i <= LIST_ENDS; i++) {
+		if (!bits[i])
+			continue;
+		emit_load(g->b, OP_I64_LOAD, (uint32_t)(text_at + offsetof(struct guest_text, head) + 8 * i));
+		emit_i64(g->b, (int64_t)bits[i]);
+		emit_op(g->b, OP_I64_AND);
+		emit_op(g->b, OP_I64_EQZ);
+		emit_op(g->b, OP_I32_EQZ);
+		emit_op(g->b, OP_I32_OR);
+	}
+}
+
+/*
+ * The end of a leaf's block: of what it is when it is no text (or number) that fits. `l`, which may be NULL: what one
+ * of the items of a list is to be.
+ */
+static void emit_rest(struct gen *g, uint32_t leaf, const struct literals *l, uint32_t text_at)
+{
+	bool lists = l && g->p->leaves[leaf].any;
+
 	emit_op_of(g->b, OP_LOCAL_GET, g->what);
 	emit_op(g->b, OP_I32_WRAP_I64);
 	emit_i32(g->b, GUEST_ASK);
 	emit_op(g->b, OP_I32_AND);
 	emit_op_of(g->b, OP_IF, EMIT_I32);
+	if (lists) {
+		emit_may_have(g, l, text_at, g->p->leaves[leaf].fold);
+		emit_op_of(g->b, OP_IF, EMIT_I32);
+	}
 	emit_ask(g, leaf);
+	if (lists) {
+		emit_op(g->b, OP_ELSE);
+		emit_i32(g->b, TRUTH_FALSE);
+		emit_op(g->b, OP_END);
+	}
 	emit_op(g->b, OP_ELSE);
 	if (g->p->leaves[leaf].truth) {
 		emit_i32(g->b, TRUTH_FALSE);
@@ -403,7 +483,7 @@ static void emit_texts(struct gen *g, uint32_t leaf, const struct literals *l, u
 		emit_op(g->b, OP_DROP);
 		i++;
 	}
-	emit_rest(g, leaf);
+	emit_rest(g, leaf, l, text_at);
 	emit_op(g->b, OP_END);
 }
 
@@ -442,7 +522,7 @@ static void emit_not_text(struct gen *g, uint32_t leaf, const struct literal *l,
 	emit_op(g->b, OP_I32_AND);
 	emit_op_of(g->b, OP_BR_IF, 0);
 	emit_op(g->b, OP_DROP);
-	emit_rest(g, leaf);
+	emit_rest(g, leaf, NULL, 0);
 	emit_op(g->b, OP_END);
 }
 
@@ -490,7 +570,7 @@ static void emit_is_null(struct gen *g, uint32_t leaf)
 	emit_what(g, slot_at(of->slot, offsetof(struct guest_slot, text)));
 	emit_op_of(g->b, OP_LOCAL_GET, g->what);
 	emit_op(g->b, OP_I32_WRAP_I64);
-	emit_i32(g->b, GUEST_OTHER); /* a list may be of nulls */
+	emit_i32(g->b, GUEST_OTHER); /* it may be a list of nulls */
 	emit_op(g->b, OP_I32_AND);
 	emit_op_of(g->b, OP_IF, EMIT_I32);
 	emit_ask(g, leaf);
@@ -1230,6 +1310,39 @@ static void copy_folded(struct guest_text *to, const struct guest_text *from, co
 	to->tail = small_word(from->tail);
 }
 
+static void list_add(struct guest_text *to, char first, char last, size_t n)
+{
+	to->head[LIST_WHOLE] |= list_ends(first, last, n);
+	if (!n)
+		return;
+	to->head[LIST_BEGINS] |= bit_of(first);
+	to->head[LIST_ENDS] |= bit_of(last);
+}
+
+static void copy_list(struct guest_slot *g, const struct value *v, bool folds)
+{
+	memset(&g->text, 0, sizeof(g->text));
+	g->text.what = GUEST_OTHER;
+	g->folded = g->text;
+	if (!v->list.n || v->list.n > ITEMS_MAX)
+		return;
+	for (size_t i = 0; i < v->list.n; i++)
+		if (v->list.items[i].type != VALUE_STR)
+			return;
+	g->text.what = g->folded.what = GUEST_LIST;
+	for (size_t i = 0; i < v->list.n; i++) {
+		struct str s = v->list.items[i].s;
+		char first = s.n ? s.p[0] : 0, last = s.n ? s.p[s.n - 1] : 0;
+
+		list_add(&g->text, first, last, s.n);
+		if (!folds)
+			continue;
+		list_add(&g->folded, small(first), small(last), s.n);
+		if (!all_ascii(s.p, s.n))
+			g->folded.what = GUEST_OTHER;
+	}
+}
+
 static void write_slot(struct module_instance *i, uint32_t slot)
 {
 	struct guest_slot *g = (struct guest_slot *)(i->base + SLOTS_AT) + slot;
@@ -1240,6 +1353,10 @@ static void write_slot(struct module_instance *i, uint32_t slot)
 		copy_text(&g->text, v->s.p, v->s.n);
 		if (i->m->folds[slot])
 			copy_folded(&g->folded, &g->text, v->s.p, v->s.n);
+		return;
+	}
+	if (v->type == VALUE_LIST) {
+		copy_list(g, v, i->m->folds[slot]);
 		return;
 	}
 	memset(&g->text, 0, sizeof(g->text));
