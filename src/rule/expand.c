@@ -223,9 +223,13 @@ static int expand(struct expander *ex, struct ast **slot);
 
 static int check_call(struct expander *ex, const struct ast *a, const struct macro *m)
 {
-	if (m->broken)
+	if (m->wrong == m)
 		return refuse(ex, -EINVAL, a, "the macro \"%s\" cannot be used, for it is wrong: %s:%u:%u", m->name,
 			      m->file, m->line, m->column);
+	if (m->wrong)
+		return refuse(ex, -EINVAL, a,
+			      "the macro \"%s\" cannot be used, for it calls \"%s\", which is wrong: %s:%u:%u", m->name,
+			      m->wrong->name, m->wrong->file, m->wrong->line, m->wrong->column);
 	if (a->tilde)
 		return refuse(ex, -EINVAL, a, "%s() has no form with ~: it is the macro of %s:%u", m->name, m->file,
 			      m->line);

@@ -90,7 +90,7 @@ static void tell(const struct telling *t, struct macro *m, unsigned line, unsign
 	char message[MESSAGE_MAX];
 	va_list ap;
 
-	m->broken = true;
+	m->wrong = m;
 	va_start(ap, fmt);
 	(void)vsnprintf(message, sizeof(message), fmt, ap);
 	va_end(ap);
@@ -282,74 +282,6 @@ static void choose_all(struct macros *ms, const struct telling *t)
 	ms->n = n;
 }
 
-/* ---- circles ------------------------------------------------------------------------------ */
-
-struct chain {
-	const struct macros *ms;
-	const struct telling *t;
-	struct macro *link[MACRO_DEPTH_MAX + 1];
-	unsigned n;
-};
-
-static void tell_chain(struct chain *c, unsigned from, const struct macro *last, const char *what)
-{
-	auto_buf struct buf names = { .max = MESSAGE_MAX };
-	struct macro *m = c->link[from];
-
-	for (unsigned i = from; i < c->n; i++)
-		buf_printf(&names, "%s -> ", c->link[i]->name);
-	tell(c->t, m, m->line, m->column, "%s: %s%s", what, buf_text(&names), last->name);
-}
-
-static void visit(struct chain *c, struct macro *m);
-
-static void visit_calls(struct chain *c, struct macro *m, const struct ast *a)
-{
-	for (const struct ast *k = a->kid; k; k = k->next)
-		visit_calls(c, m, k);
-	if (a->op == AST_LINEAGE)
-		visit_calls(c, m, a->sub->first->condition);
-	if (a->op == AST_CALL) {
-		struct macro *called = (struct macro *)macro_called(c->ms, m, a->str);
-
-		if (!called)
-			return;
-		visit(c, called);
-		/* One message is enough for all who call what is wrong. */
-		m->broken |= called->broken;
-		if (called->height >= m->height)
-			m->height = called->height + 1;
-	}
-}
-
-static void visit(struct chain *c, struct macro *m)
-{
-	if (m->mark == MARK_OPEN) {
-		unsigned from = 0;
-
-		while (c->link[from] != m)
-			from++;
-		if (!m->broken)
-			tell_chain(c, from, m, "macros that call each other in a circle");
-		return;
-	}
-	if (m->mark == MARK_DONE)
-		return;
-	if (c->n > MACRO_DEPTH_MAX) {
-		tell_chain(c, 0, m, "macros within each other are too many");
-		return;
-	}
-	m->mark = MARK_OPEN;
-	m->height = 1;
-	c->link[c->n++] = m;
-	if (m->body)
-		visit_calls(c, m, m->body);
-	c->n--;
-	m->mark = MARK_DONE;
-	if (m->height > MACRO_DEPTH_MAX && !m->broken)
-		tell(c->t, m, m->line, m->column, "macros within each other deeper than %d", MACRO_DEPTH_MAX);
-}
-
 /* ---- bodies ------------------------------------------------------------------------------- */
 
 /* A parameter where only a constant can be, which any call has to give: one that is a text, a pattern and a network. */
@@ -388,7 +320,7 @@ static int fill_constants(const struct telling *t, struct macro *m, struct ast *
 }
 
 /* Compiles it once with parameters that are fields of any type: what is wrong in any case is told here. */
-static int try_body(struct macros *ms, const struct telling *t, struct macro *m)
+static int try_body(const struct macros *ms, const struct telling *t, struct macro *m)
 {
 	const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = ms };
 	auto_arena struct arena scratch;
@@ -413,22 +345,89 @@ static int try_body(struct macros *ms, const struct telling *t, struct macro *m)
 	return r < 0 ? tell_diag(t, m, r, &d) : 0;
 }
 
+/* ---- circles ------------------------------------------------------------------------------ */
+
+struct chain {
+	const struct macros *ms;
+	const struct telling *t;
+	int r; /* 0, or why no more is looked at */
+	struct macro *link[MACRO_DEPTH_MAX + 1];
+	unsigned n;
+};
+
+static void tell_chain(struct chain *c, unsigned from, const struct macro *last, const char *what)
+{
+	auto_buf struct buf names = { .max = MESSAGE_MAX };
+	struct macro *m = c->link[from];
+
+	for (unsigned i = from; i < c->n; i++)
+		buf_printf(&names, "%s -> ", c->link[i]->name);
+	tell(c->t, m, m->line, m->column, "%s: %s%s", what, buf_text(&names), last->name);
+}
+
+static void visit(struct chain *c, struct macro *m);
+
+static void visit_calls(struct chain *c, struct macro *m, const struct ast *a)
+{
+	for (const struct ast *k = a->kid; k; k = k->next)
+		visit_calls(c, m, k);
+	if (a->op == AST_LINEAGE)
+		visit_calls(c, m, a->sub->first->condition);
+	if (a->op == AST_CALL) {
+		struct macro *called = (struct macro *)macro_called(c->ms, m, a->str);
+
+		if (!called)
+			return;
+		visit(c, called);
+		/* One message is enough for all who call what is wrong. */
+		m->wrong = m->wrong ?: called->wrong;
+		if (called->height >= m->height)
+			m->height = called->height + 1;
+	}
+}
+
+static void visit(struct chain *c, struct macro *m)
+{
+	if (m->mark == MARK_OPEN) {
+		unsigned from = 0;
+
+		while (c->link[from] != m)
+			from++;
+		if (!m->wrong)
+			tell_chain(c, from, m, "macros that call each other in a circle");
+		return;
+	}
+	if (m->mark == MARK_DONE)
+		return;
+	if (c->n > MACRO_DEPTH_MAX) {
+		tell_chain(c, 0, m, "macros within each other are too many");
+		return;
+	}
+	m->mark = MARK_OPEN;
+	m->height = 1;
+	c->link[c->n++] = m;
+	if (m->body)
+		visit_calls(c, m, m->body);
+	c->n--;
+	m->mark = MARK_DONE;
+	if (m->height > MACRO_DEPTH_MAX && !m->wrong)
+		tell(c->t, m, m->line, m->column, "macros within each other deeper than %d", MACRO_DEPTH_MAX);
+	/* Those that it calls have been tried. */
+	if (c->r == 0 && !m->wrong)
+		c->r = try_body(c->ms, c->t, m);
+}
+
+/* ---- all ---------------------------------------------------------------------------------- */
+
 int macros_finish(struct macros *ms, macro_wrong_fn *wrong, void *ctx)
 {
 	const struct telling t = { wrong, ctx };
 	struct chain c = { .ms = ms, .t = &t };
-	int r = 0;
 
 	choose_all(ms, &t);
+	/* One that is replaced is no longer found by its name, but still called. */
 	for (size_t i = 0; i < ms->n; i++)
-		visit(&c, ms->macro[i]);
-	for (size_t i = 0; r >= 0 && i < ms->n; i++) {
-		struct macro *m = ms->macro[i];
-
-		/* One that is replaced is no longer found by its name, but still called. */
-		for (; r >= 0 && m; m = (struct macro *)m->replaced)
-			if (!m->broken)
-				r = try_body(ms, &t, m);
-	}
-	return r;
+		for (const struct macro *m = ms->macro[i]; m; m = m->replaced)
+			visit(&c, (struct macro *)m);
+	return c.r;
 }

@@ -43,7 +43,7 @@ struct macro {
 	const struct ast *body;
 	const struct macro *replaced; /* NULL: none */
 	uint64_t content;             /* of what it says by itself */
-	bool broken;                  /* was told of: who calls it is refused */
+	const struct macro *wrong;    /* it was told of: the macro itself, or one that it calls; NULL: all is well */
 	uint8_t mark, height;         /* of macros within it, while circles are looked for */
 };
 

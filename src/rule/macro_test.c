@@ -262,6 +262,9 @@ TEST(a_definition_that_is_wrong_is_told_at_its_place)
 		{ "of other parameters",
 		  "m.yaml:2:1: f: it has 2 parameters, and the one that it replaces has 1, in m.yaml:1\n",
 		  { "f(a) = a == 1", "!f(a, b) = a == b" } },
+		{ "one message for all who call what does not compile",
+		  "m.yaml:1:8: f: unknown function \"lenght\"; did you mean \"length\"?\n",
+		  { "f(a) = lenght(a) > 1", "g(a) = f(a)", "h(a) = g(a)" } },
 		{ "one message for all who call it",
 		  "m.yaml:1:12: f: expected a value, found the end\n",
 		  { "f(a) = a ==", "g(a) = f(a)", "h(a) = g(a)" } },
@@ -283,7 +286,8 @@ TEST(a_macro_that_is_wrong_is_not_called)
 	const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = ms };
 
 	print("g(a)", &options, &out);
-	check_str(buf_text(&out), "1:1+4: the macro \"g\" cannot be used, for it is wrong: m.yaml:2:1");
+	check_str(buf_text(&out),
+		  "1:1+4: the macro \"g\" cannot be used, for it calls \"f\", which is wrong: m.yaml:1:1");
 }
 
 TEST(a_macro_replaces_another_and_may_call_it)
@@ -303,30 +307,40 @@ TEST(a_macro_replaces_another_and_may_call_it)
 
 TEST(macros_are_bounded_in_depth_and_size)
 {
-	const char *lines[MACRO_DEPTH_MAX + 3] = { NULL };
-	char room[MACRO_DEPTH_MAX + 2][64];
+	const char *lines[2][MACRO_DEPTH_MAX + 2] = { { NULL } };
+	char room[2][MACRO_DEPTH_MAX + 1][64];
 	auto_buf struct buf wrong = { .max = OUT_MAX };
 	auto_buf struct buf got = { .max = OUT_MAX };
 
-	/* m0 calls m1, and so on: one more than may be. Each doubles what the next one comes to. */
+	/* ma calls mb, and so on: one more than may be; and the same where each doubles what the next one comes to. */
 	for (unsigned i = 0; i <= MACRO_DEPTH_MAX; i++) {
-		(void)snprintf(room[i], sizeof(room[i]), "m%c(a) = m%c(a) or m%c(a)", 'a' + (char)i, 'b' + (char)i,
-			       'b' + (char)i);
-		lines[i] = room[i];
-	}
-	(void)snprintf(room[MACRO_DEPTH_MAX], sizeof(room[0]), "m%c(a) = a == 1", 'a' + (char)MACRO_DEPTH_MAX);
-	{
-		AUTO(macros) ms = macros_of(lines, &wrong);
+		const char me = (char)('a' + i), next = (char)('b' + i);
 
-		check_has(buf_text(&wrong), "m.yaml:1:1: ma: macros within each other");
+		(void)snprintf(room[0][i], sizeof(room[0][i]), "m%c(a) = not m%c(a)", me, next);
+		(void)snprintf(room[1][i], sizeof(room[1][i]), "m%c(a) = m%c(a) or m%c(a)", me, next, next);
+		for (unsigned k = 0; k < 2; k++) {
+			if (i == MACRO_DEPTH_MAX)
+				(void)snprintf(room[k][i], sizeof(room[k][i]), "m%c(a) = a == 1", me);
+			lines[k][i] = room[k][i];
+		}
+	}
+	{
+		AUTO(macros) ms = macros_of(lines[0], &wrong);
+
+		check_str(buf_text(&wrong), "m.yaml:1:1: ma: macros within each other deeper than 16\n");
 	}
 	buf_clear(&wrong);
 	{
-		AUTO(macros) ms = macros_of(lines + 1, &wrong);
+		AUTO(macros) ms = macros_of(lines[0] + 1, &wrong);
+
+		check_str(buf_text(&wrong), "");
+	}
+	{
+		AUTO(macros) ms = macros_of(lines[1] + 1, &wrong);
 		const struct query_options options = { .dialect = RULE_ENDPOINT, .macros = ms };
 
-		/* Deep enough, but too large: that is told of the definition, and calls are refused. */
-		check_has(buf_text(&wrong), "macros come to more than 65536 parts here");
+		/* Deep enough, but too large: that is told of the first that is, and calls are refused. */
+		check_str(buf_text(&wrong), "m.yaml:2:9: mc: macros come to more than 65536 parts here\n");
 		print("mb(x)", &options, &got);
 		check_has(buf_text(&got), "the macro \"mb\" cannot be used");
 		print("mk(x)", &options, &got);

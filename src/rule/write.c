@@ -34,10 +34,27 @@ static int level_of(const struct ast *a)
 
 /* ---- words ------------------------------------------------------------------------------- */
 
+/* Regular expressions are full of backslashes: is it better read as it is, between three quotes? */
+static bool is_raw(struct str s)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < s.n; i++) {
+		if ((unsigned char)s.p[i] < ' ' || s.p[i] == 0x7f || (i + 3 <= s.n && !memcmp(s.p + i, "\"\"\"", 3)))
+			return false;
+		any |= s.p[i] == '\\';
+	}
+	return any && s.p[s.n - 1] != '"';
+}
+
 static void write_string(struct str s, struct buf *out)
 {
 	static const char plain[] = "\b\t\n\f\r\"\\", letters[] = "btnfr\"\\";
 
+	if (is_raw(s)) {
+		buf_printf(out, "\"\"\"%.*s\"\"\"", (int)s.n, s.p);
+		return;
+	}
 	buf_char(out, '"');
 	for (size_t i = 0; i < s.n; i++) {
 		const char *at = s.p[i] ? strchr(plain, s.p[i]) : NULL;
