@@ -248,21 +248,31 @@ static void __attribute__((noinline)) compare(const struct scan *s, uint32_t gra
 	}
 }
 
+/* Three bytes of four, that may be read at once. */
+static inline uint32_t gram_of_four(const char *p)
+{
+	uint32_t four;
+
+	if (__BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__)
+		return gram_at(p);
+	memcpy(&four, p, sizeof(four));
+	return four & 0xffffff;
+}
+
 static void scan_range(const struct scan *s, size_t from, size_t to)
 {
 	const uint64_t *bits = s->m->bits;
 	const unsigned shift = s->m->shift;
-	const char *p = s->p;
+	const char *p = s->p + from, *last = s->p + to - GRAM;
 	uint32_t gram, hash;
 
 	if (to - from < GRAM)
 		return;
-	gram = gram_at(p + from) << 8;
-	for (size_t at = from; at + GRAM <= to; at++) {
-		gram = gram >> 8 | (uint32_t)(unsigned char)p[at + GRAM - 1] << 16;
+	for (; p <= last; p++) {
+		gram = p < last ? gram_of_four(p) : gram_at(p);
 		hash = gram * MULTIPLIER >> shift;
 		if (bits[hash / 64] >> (hash % 64) & 1)
-			compare(s, gram, hash, at);
+			compare(s, gram, hash, (size_t)(p - s->p));
 	}
 }
 

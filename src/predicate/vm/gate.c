@@ -197,10 +197,8 @@ static bool put(struct gate_text *table, uint32_t mask, struct str text, uint16_
 	return true;
 }
 
-static uint16_t get(const struct gate_text *table, uint32_t mask, struct str text)
+static inline uint16_t get(const struct gate_text *table, uint32_t mask, struct str text, uint64_t hash)
 {
-	uint64_t hash = hash_bytes(text.p, text.n, 0);
-
 	for (uint32_t at = (uint32_t)hash & mask; table[at].code; at = (at + 1) & mask)
 		if (table[at].hash == hash && table[at].text.n == text.n && !memcmp(table[at].text.p, text.p, text.n))
 			return table[at].code;
@@ -354,9 +352,17 @@ void gate_measure(struct gate *g, const struct gate_set *set)
 
 /* ---- looking ----------------------------------------------------------------------------------------------------- */
 
-static uint16_t code_of(const struct gate_field *f, const struct value *v)
+/* By itself: most texts are there as they are, and need no room on the stack. */
+static uint16_t __attribute__((noinline)) folded_code_of(const struct gate_field *f, struct str s)
 {
 	char folded[FOLD_ROOM(TEXT_MAX)];
+
+	s = (struct str) { folded, fold_text(s.p, s.n, folded) };
+	return get(f->folded, f->mask, s, hash_bytes(s.p, s.n, 0));
+}
+
+static inline uint16_t code_of(const struct gate_field *f, const struct value *v)
+{
 	uint16_t code;
 
 	if (v->type == VALUE_NULL)
@@ -366,10 +372,8 @@ static uint16_t code_of(const struct gate_field *f, const struct value *v)
 		return CODE_NONE;
 	if (v->s.n > TEXT_MAX)
 		return CODE_UNKNOWN;
-	code = get(f->exact, f->mask, v->s);
-	if (code)
-		return code;
-	return get(f->folded, f->mask, (struct str) { folded, fold_text(v->s.p, v->s.n, folded) });
+	code = get(f->exact, f->mask, v->s, hash_bytes(v->s.p, v->s.n, 0));
+	return code ? code : folded_code_of(f, v->s);
 }
 
 static bool add_code(struct gate_known *k, uint16_t code)
@@ -420,12 +424,17 @@ static void learn(const struct gate_set *set, struct predicate_scratch *s, struc
 		if (gate_possible(k, set->always[i]))
 			numbers[k->n_always++] = set->always[i];
 	numbers += k->n_always;
-	for (uint32_t i = 0; i < set->n_index; i++)
-		for (uint32_t w = 0; w < g->words; w++)
-			if (set->asked[(size_t)i * g->words + w] & k->possible[w]) {
-				numbers[k->n_index++] = i;
-				break;
-			}
+	for (uint32_t i = 0; i < set->n_index; i++) {
+		const uint64_t *whole = set->asked + (size_t)2 * i * g->words, *parts = whole + g->words;
+		uint64_t any_whole = 0, any_parts = 0;
+
+		for (uint32_t w = 0; w < g->words; w++) {
+			any_whole |= whole[w] & k->possible[w];
+			any_parts |= parts[w] & k->possible[w];
+		}
+		if (any_whole | any_parts)
+			numbers[k->n_index++] = i << 2 | (any_whole ? GATE_WHOLE : 0) | (any_parts ? GATE_PARTS : 0);
+	}
 }
 
 static bool fit(const struct gate *g, struct predicate_scratch *s)

@@ -42,8 +42,11 @@ struct gate {
 struct gate_known {
 	uint32_t n_codes, n_always, n_index;
 	uint16_t codes[GATE_CODES + 1];
-	uint64_t possible[]; /* bits; then the numbers of those to be run always, and of the fields to be looked up */
+	/* Bits; then the numbers of those to be run always, and the fields to be looked up: number << 2 | GATE_WHOLE |
+	   GATE_PARTS. */
+	uint64_t possible[];
 };
+enum { GATE_WHOLE = 1, GATE_PARTS = 2 };
 
 static inline bool gate_possible(const struct gate_known *k, uint32_t condition)
 {
@@ -71,7 +74,10 @@ struct gate_set {
 	const struct gate *gate;
 	const uint32_t *always; /* conditions without literals */
 	uint32_t n_always;
-	/* Of each field of the index, the conditions that have literals of it: bits, gate->words of each. */
+	/*
+	 * Of each field of the index, the conditions that have literals of it: bits, gate->words of each; first of
+	 * those that must be the whole text or that it is there, then of those that must be part of it.
+	 */
 	const uint64_t *asked;
 	uint32_t n_index;
 };

@@ -168,7 +168,7 @@ static inline struct value *load(const struct program *p, struct predicate_scrat
 	return &s->slots[slot].v;
 }
 
-const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot)
+const struct value *vm_load_slow(const struct program *p, struct predicate_scratch *s, uint32_t slot)
 {
 	return load(p, s, slot);
 }
@@ -289,14 +289,11 @@ static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch 
 static struct value *run_expr(const struct program *p, struct predicate_scratch *s, uint32_t from, uint32_t to,
 			      struct value *top);
 
-static enum truth leaf_value(const struct program *p, const struct vm_leaf *leaf, struct predicate_scratch *s)
+/* Of a field that is not null, or a leaf that wants to know that. */
+static enum truth leaf_of_value(const struct vm_leaf *leaf, struct predicate_scratch *s, const struct value *v)
 {
 	enum truth any = TRUTH_FALSE;
-	const struct value *v;
 
-	if (leaf->kind == VM_EXPR)
-		return value_truth(run_expr(p, s, leaf->from, leaf->to, s->stack) - 1);
-	v = load(p, s, leaf->slot);
 	if (leaf->kind == VM_IS_NULL)
 		return of_bool(value_is_null(v));
 	if (v->type != VALUE_LIST || !leaf->any)
@@ -314,14 +311,24 @@ static enum truth leaf_value(const struct program *p, const struct vm_leaf *leaf
 	return any;
 }
 
-static inline enum truth leaf_test(const struct program *p, uint32_t index, struct predicate_scratch *s)
+static inline __attribute__((always_inline)) enum truth leaf_test(const struct program *p, uint32_t index,
+								  struct predicate_scratch *s)
 {
 	const struct vm_leaf *leaf = &p->leaves[index];
+	const struct value *v;
 	enum truth t;
 
 	if (leaf->shared && s->leaves[index] >> 2 == s->epoch)
 		return s->leaves[index] & 3;
-	t = leaf_value(p, leaf, s);
+	if (leaf->kind == VM_EXPR) {
+		t = value_truth(run_expr(p, s, leaf->from, leaf->to, s->stack) - 1);
+	} else {
+		v = load(p, s, leaf->slot);
+		/* Most fields that are asked for are not there. */
+		if (v->type == VALUE_NULL && leaf->kind != VM_IS_NULL)
+			return leaf->truth ? TRUTH_FALSE : TRUTH_NULL;
+		t = leaf_of_value(leaf, s, v);
+	}
 	if (t == TRUTH_NULL && leaf->truth)
 		t = TRUTH_FALSE;
 	if (leaf->shared)

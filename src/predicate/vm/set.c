@@ -25,6 +25,7 @@
 enum {
 	ATOMS_MAX = 1 << 20,
 	CLAUSE_MAX = 4096,   /* atoms */
+	FOLDED_MAX = 512,    /* bytes of a text that is folded to be found among whole ones */
 	LITERAL_BYTES = 200, /* of a literal that is not the whole text, before it is folded */
 	INDEX_ARENA_MAX = 64 << 20,
 };
@@ -75,7 +76,6 @@ struct filed {
 /* What is looked up of one field. */
 struct index_field {
 	uint32_t slot;
-	bool is_values; /* of all fields */
 	uint32_t n;
 	struct atom **atoms; /* all */
 	struct exact {
@@ -92,10 +92,13 @@ struct index_field {
 	struct filed **parts; /* of multi's literals */
 };
 
+#define SLOT_OF_ALL (1U << 31)
+
 struct predicate_set {
 	struct program *program;
 	struct arena arena;
 	struct index_field *fields;
+	uint32_t *slots; /* of each field; with SLOT_OF_ALL, where it is the values of all fields */
 	uint32_t n_fields, n_atoms, n_always;
 	uint32_t *always;
 	struct clause (
@@ -273,21 +276,36 @@ static struct clause clause_new(struct analysis *an, uint32_t n)
 	return no_clause();
 }
 
+/* As in fold_text(). */
+static inline bool is_plain_word(uint64_t w)
+{
+	return !((w | ((w + 0x3f3f3f3f3f3f3f3fULL) & ~(w + 0x2525252525252525ULL))) & 0x8080808080808080ULL);
+}
+
 /* Has it no letters that fold to others? */
-static bool is_plain(struct str s)
+static inline bool is_plain(struct str s)
 {
 	const char *p = s.p, *end = s.p + s.n;
+	uint64_t w = 0;
+	uint32_t half;
 
-	/* As in fold_text(). */
-	for (uint64_t w; end - p >= 8; p += 8) {
+	for (; end - p >= 8; p += 8) {
 		memcpy(&w, p, 8);
-		if ((w | ((w + 0x3f3f3f3f3f3f3f3fULL) & ~(w + 0x2525252525252525ULL))) & 0x8080808080808080ULL)
+		if (!is_plain_word(w))
 			return false;
 	}
-	for (; p < end; p++)
-		if ((unsigned char)*p >= 0x80 || (unsigned)(*p - 'A') < 26)
-			return false;
-	return true;
+	/* The rest, with bytes before it that are good already. */
+	if (s.n >= 8) {
+		memcpy(&w, end - 8, 8);
+	} else if (s.n >= 4) {
+		memcpy(&half, end - 4, 4);
+		memcpy(&w, s.p, 4);
+		w |= (uint64_t)half << 32;
+	} else if (s.n) {
+		w = (uint64_t)(unsigned char)s.p[0] << 16 | (uint64_t)(unsigned char)s.p[s.n / 2] << 8 |
+		    (unsigned char)s.p[s.n - 1];
+	}
+	return is_plain_word(w);
 }
 
 /* The leaf of the condition that stands for a node. */
@@ -678,7 +696,7 @@ static void clauses_of_entry(struct analysis *an, const struct vm_entry *e, stru
 		keep_best(best, of_category);
 	}
 	/* A second one that is nearly always hit is not worth the looking. */
-	if (best[1].cost > COST_SURE / 2)
+	if (best[1].cost > COST_SURE / 2 || best[0].cost < COST_SURE / 100)
 		best[1] = no_clause();
 }
 
@@ -695,7 +713,7 @@ static struct index_field *field_of(struct predicate_set *set, uint32_t slot)
 		if (set->fields[i].slot == slot)
 			return &set->fields[i];
 	set->fields[set->n_fields].slot = slot;
-	set->fields[set->n_fields].is_values = set->program->slots[slot].id == FIELD_NONE;
+	set->slots[set->n_fields] = slot | (set->program->slots[slot].id == FIELD_NONE ? SLOT_OF_ALL : 0);
 	return &set->fields[set->n_fields++];
 }
 
@@ -831,15 +849,16 @@ static int open_gate(struct predicate_set *set)
 
 	if (!set->gate.n_fields)
 		return 0;
-	set->asked = arena_zeroed(&set->arena, (size_t)set->n_fields * words + 1, sizeof(*set->asked));
+	set->asked = arena_zeroed(&set->arena, (size_t)2 * set->n_fields * words + 1, sizeof(*set->asked));
 	if (!set->asked)
 		return out_of_memory();
 	for (uint32_t f = 0; f < set->n_fields; f++)
 		for (uint32_t i = 0; i < set->fields[f].n; i++)
 			for (uint32_t k = 0; k < set->fields[f].atoms[i]->n_posts; k++) {
 				uint32_t condition = set->fields[f].atoms[i]->posts[k].clause >> 1;
+				bool part = set->fields[f].atoms[i]->where < MULTI_WHOLE;
 
-				set->asked[(size_t)f * words + condition / 64] |= 1ULL << (condition % 64);
+				set->asked[(size_t)(2 * f + part) * words + condition / 64] |= 1ULL << (condition % 64);
 			}
 	set->gated = (struct gate_set) {
 		.program = set->program,
@@ -882,8 +901,9 @@ static int make_index(struct predicate_set *set)
 	set->needs = arena_zeroed(&set->arena, p->n_entries + 1, 1);
 	set->always = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->always));
 	set->fields = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*set->fields));
+	set->slots = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*set->slots));
 	an.uses = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*an.uses));
-	if (!set->clauses || !set->needs || !set->always || !set->fields || !an.uses)
+	if (!set->clauses || !set->needs || !set->always || !set->fields || !set->slots || !an.uses)
 		return out_of_memory();
 	map_init(&an.atoms, ATOMS_MAX, atom_is);
 	arena_init(&an.work, INDEX_ARENA_MAX);
@@ -953,6 +973,7 @@ struct choosing {
 	struct predicate_scratch *s;
 	const struct index_field *field;
 	const struct gate_known *known; /* NULL: all are possible */
+	unsigned what;                  /* of its literals: GATE_WHOLE, GATE_PARTS */
 	unsigned sure;                  /* what the text that is looked at allows: SURE_TEXT, SURE_PLAIN */
 	uint32_t n;
 };
@@ -989,25 +1010,11 @@ static void hit(void *ctx, uint32_t literal)
 	choose_all_of(c, c->field->parts[literal]);
 }
 
-static void look_up_exact(struct choosing *c, struct str s)
+static void look_up_whole(struct choosing *c, struct str s)
 {
 	const struct index_field *f = c->field;
-	char folded[FOLD_ROOM(512)];
-	uint64_t hash;
+	uint64_t hash = hash_bytes(s.p, s.n, 0);
 
-	/* A letter may fold to a third of its bytes. */
-	if (!f->exact || s.n > 3 * f->longest)
-		return;
-	if (!(c->sure & SURE_PLAIN) && s.n > 512) {
-		for (uint32_t i = 0; i < f->n; i++)
-			if (f->atoms[i]->where == MULTI_WHOLE &&
-			    fold_equal(f->atoms[i]->text.p, f->atoms[i]->text.n, s.p, s.n))
-				choose_all_of(c, f->filed[i]);
-		return;
-	}
-	if (!(c->sure & SURE_PLAIN))
-		s = (struct str) { folded, fold_text(s.p, s.n, folded) };
-	hash = hash_bytes(s.p, s.n, 0);
 	for (uint32_t at = (uint32_t)hash & f->mask; f->exact[at].index; at = (at + 1) & f->mask) {
 		const struct filed *filed;
 		struct str text;
@@ -1023,14 +1030,42 @@ static void look_up_exact(struct choosing *c, struct str s)
 	}
 }
 
+/* By itself: most texts need no room on the stack. */
+static void __attribute__((noinline)) look_up_folded(struct choosing *c, struct str s)
+{
+	const struct index_field *f = c->field;
+	char folded[FOLD_ROOM(FOLDED_MAX)];
+
+	if (s.n <= FOLDED_MAX) {
+		look_up_whole(c, (struct str) { folded, fold_text(s.p, s.n, folded) });
+		return;
+	}
+	for (uint32_t i = 0; i < f->n; i++) {
+		struct str text = text_of(f->filed[i]);
+
+		if (f->filed[i]->where == MULTI_WHOLE && fold_equal(text.p, text.n, s.p, s.n))
+			choose_all_of(c, f->filed[i]);
+	}
+}
+
 static void look_up_text(struct choosing *c, struct str s)
 {
+	const struct index_field *f = c->field;
+
 	c->sure = SURE_TEXT | (is_plain(s) ? SURE_PLAIN : 0);
-	look_up_exact(c, s);
-	if (c->field->multi && c->sure & SURE_PLAIN)
-		multi_scan_folded(c->field->multi, s.p, s.n, hit, c);
-	else if (c->field->multi)
-		multi_scan(c->field->multi, s.p, s.n, hit, c);
+	/* A letter may fold to a third of its bytes. */
+	if (c->what & GATE_WHOLE && f->exact && s.n <= 3 * f->longest) {
+		if (c->sure & SURE_PLAIN)
+			look_up_whole(c, s);
+		else
+			look_up_folded(c, s);
+	}
+	if (c->what & GATE_PARTS && f->multi) {
+		if (c->sure & SURE_PLAIN)
+			multi_scan_folded(f->multi, s.p, s.n, hit, c);
+		else
+			multi_scan(f->multi, s.p, s.n, hit, c);
+	}
 	c->sure = 0;
 }
 
@@ -1073,7 +1108,30 @@ static void look_up(struct choosing *c, const struct value *v)
 {
 	if (c->field->present && v->type != VALUE_NULL)
 		choose_all_of(c, c->field->present);
-	look_up_item(c, v);
+	if (v->type == VALUE_STR)
+		look_up_text(c, v->s);
+	else
+		look_up_item(c, v);
+}
+
+/* `fields` as the gate knows them; NULL: the first n of them. */
+static void look_up_fields(struct choosing *c, const uint32_t *fields, uint32_t n)
+{
+	const struct predicate_scratch *s = c->s;
+	const struct field *const *row = s->in->ev && s->in->ev->lens ? NULL : s->row;
+	const uint32_t epoch = s->epoch, *slots = c->set->slots;
+	const bool has_all = s->has_all;
+
+	for (uint32_t i = 0; i < n; i++) {
+		uint32_t at = fields ? fields[i] >> 2 : i, slot = slots[at] & ~SLOT_OF_ALL;
+
+		/* Most fields that are asked for are not there. */
+		if (s->slots[slot].epoch != epoch && (has_all || (row && !row[slot])) && slot == slots[at])
+			continue;
+		c->field = &c->set->fields[at];
+		c->what = fields ? fields[i] & (GATE_WHOLE | GATE_PARTS) : GATE_WHOLE | GATE_PARTS;
+		look_up(c, vm_load(c->set->program, c->s, slot));
+	}
 }
 
 static int by_number(const void *a, const void *b)
@@ -1139,12 +1197,7 @@ size_t predicate_set_run(const struct predicate_set *set, const struct predicate
 		fields = gate_index(g, c.known);
 		n_fields = c.known->n_index;
 	}
-	for (uint32_t i = 0; i < n_fields; i++) {
-		c.field = &set->fields[fields ? fields[i] : i];
-		/* Most fields that are asked for are not there. */
-		if (!vm_is_absent(s, c.field->slot, c.field->is_values))
-			look_up(&c, vm_load(set->program, s, c.field->slot));
-	}
+	look_up_fields(&c, fields, n_fields);
 	for (uint32_t i = 0; i < n_always; i++)
 		s->list[c.n++] = always[i];
 	hits = s->list + program_count(set->program);

@@ -204,13 +204,11 @@ enum truth vm_run_code(const struct program *p, const struct vm_instr *code, uin
 struct gate_cache;
 void gate_cache_free(struct gate_cache *c);
 
-/* Is it plain that the field of a slot, which is the event's own, is not there? is_values: it is of all fields. */
-static inline bool vm_is_absent(const struct predicate_scratch *s, uint32_t slot, bool is_values)
-{
-	return s->slots[slot].epoch != s->epoch && s->has_all && !is_values;
-}
-
 /* A leaf, as code asks it. */
 enum truth vm_leaf_test(const struct program *p, uint32_t leaf, struct predicate_scratch *s);
+const struct value *vm_load_slow(const struct program *p, struct predicate_scratch *s, uint32_t slot);
 /* The value of a slot, for as long as the event is looked at. */
-const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot);
+static inline const struct value *vm_load(const struct program *p, struct predicate_scratch *s, uint32_t slot)
+{
+	return s->slots[slot].epoch == s->epoch ? &s->slots[slot].v : vm_load_slow(p, s, slot);
+}
