@@ -533,7 +533,8 @@ static int value(struct kql *k, const struct subject *s, const struct kql_litera
 	r = r < 0 ? r : leaf(k, l->wild ? AST_LIKE : AST_IN, s, v, ret_node);
 	if (r < 0)
 		return r;
-	(*ret_node)->flags = l->wild ? IR_ESCAPE : 0;
+	/* Without one it is the pattern that EQL has, and is the same condition. */
+	(*ret_node)->flags = l->wild && memchr(l->pattern.p, '\\', l->pattern.n) ? IR_ESCAPE : 0;
 	(*ret_node)->tilde = s->caseless;
 	return 0;
 }
@@ -675,6 +676,7 @@ static int merge(struct kql *k, struct ast *all, struct ast *kid, bool *ret_merg
 		v->next = NULL;
 		r = parse_add_kid(&k->p, to, v);
 	}
+	to->flags |= kid->flags;
 	*ret_merged = true;
 	return r;
 }

@@ -76,14 +76,15 @@ TEST(kql_becomes_the_form_that_all_rules_have)
 		{ "a:*", "(not (is-null a))" },
 		{ "a:\"*\"", "(==@! a \"*\")" },
 		{ "not a:*", "(not (not (is-null a)))" },
-		{ "a:b*", "(like/escape@! a \"b*\")" },
+		{ "a:b*", "(like@! a \"b*\")" },
 		{ "a:b?*\\**", "(like/escape@! a \"b\\\\?*\\\\**\")" },
-		{ "a:*b c*", "(like/escape@! a \"*b c*\")" },
+		{ "a:*b c*", "(like@! a \"*b c*\")" },
 		{ "a:\"b*\"", "(==@! a \"b*\")" },
 		{ "a:(b)", "(==@! a \"b\")" },
 		{ "a:(b or c)", "(in@! a \"b\" \"c\")" },
 		{ "a:(b OR c Or d)", "(in@! a \"b\" \"c\" \"d\")" },
-		{ "a:(b or c* or d or e*)", "(or (in@! a \"b\" \"d\") (like/escape@! a \"c*\" \"e*\"))" },
+		{ "a:(b* or c?* or d*)", "(like/escape@! a \"b*\" \"c\\\\?*\" \"d*\")" },
+		{ "a:(b or c* or d or e*)", "(or (in@! a \"b\" \"d\") (like@! a \"c*\" \"e*\"))" },
 		{ "a:(b and c)", "(and (==@! a \"b\") (==@! a \"c\"))" },
 		{ "a:(b and not c)", "(and (==@! a \"b\") (not (==@! a \"c\")))" },
 		{ "a:(not b)", "(not (==@! a \"b\"))" },
@@ -107,14 +108,14 @@ TEST(kql_becomes_the_form_that_all_rules_have)
 		{ "a:x\\ty\\u00e9\\ud83d\\ude00", "(==@! a \"x\\ty\xc3\xa9\xf0\x9f\x98\x80\")" },
 		{ "a:\"x\\\"y\\\\z\\d\\t\"", "(==@! a \"x\\\"y\\\\z\\\\d\\t\")" },
 		{ "a:\"two\nlines\"", "(==@! a \"two\\nlines\")" },
-		{ "a:\xc3\xa9*", "(like/escape@! a \"\xc3\xa9*\")" },
+		{ "a:\xc3\xa9*", "(like@! a \"\xc3\xa9*\")" },
 		{ "*", "true" },
 		{ "*:*", "true" },
 		{ "b", "(==@! * \"b\")" },
-		{ "\"b c\" or d*", "(or (==@! * \"b c\") (like/escape@! * \"d*\"))" },
+		{ "\"b c\" or d*", "(or (==@! * \"b c\") (like@! * \"d*\"))" },
 		{ "*:(b or c)", "(in@! * \"b\" \"c\")" },
 		{ "source.ip:(10.0.0.0/8 or \"::1\")", "(in@!/ip source.ip \"10.0.0.0/8\" \"::1\")" },
-		{ "source.ip:10.*", "(like/escape@! source.ip \"10.*\")" },
+		{ "source.ip:10.*", "(like@! source.ip \"10.*\")" },
 		{ "@timestamp >= \"2024-01-01\"", "(>=@!/date @timestamp 1704067200000000000)" },
 		{ "@timestamp:\"2024-01-01T00:00:00Z\"", "(==@!/date @timestamp 1704067200000000000)" },
 		{ "@timestamp:1704067200000", "(==@!/date @timestamp 1704067200000000000)" },
@@ -128,7 +129,7 @@ TEST(kql_becomes_the_form_that_all_rules_have)
 		{ "a:b and event.category:file and c:d", "file where (and (==@! a \"b\") (==@! c \"d\"))" },
 		{ "a:b and c:d and event.category:(file)", "file where (and (==@! a \"b\") (==@! c \"d\"))" },
 		{ "event.category:(file or process)", "(in@! event.category \"file\" \"process\")" },
-		{ "event.category:fil*", "(like/escape@! event.category \"fil*\")" },
+		{ "event.category:fil*", "(like@! event.category \"fil*\")" },
 		{ "event.category:file or a:b", "(or (==@! event.category \"file\") (==@! a \"b\"))" },
 		{ "not event.category:file", "(not (==@! event.category \"file\"))" },
 		{ "event.category:(file and process)", "file where (==@! event.category \"process\")" },
@@ -139,7 +140,7 @@ TEST(kql_becomes_the_form_that_all_rules_have)
 		{ "message:\"--\"", "false" },
 		{ "message:*", "(not (is-null message))" },
 		{ "a.text:b", "(regex~/search/perl@! a \"(^|\\\\W)b(\\\\W|$)\")" },
-		{ "a.caseless:(B or C*)", "(or (==~@! a \"B\") (like~/escape@! a \"C*\"))" },
+		{ "a.caseless:(B or C*)", "(or (==~@! a \"B\") (like~@! a \"C*\"))" },
 	};
 
 	for_each_row (r, rows)
@@ -414,4 +415,31 @@ TEST(a_condition_may_be_written_in_kql)
 
 	require_ok(condition_compile("a:b", 3, &options, NULL, &q));
 	check_int(q->kind, QUERY_CONDITION);
+}
+
+TEST(what_kql_and_eql_say_alike_is_one_condition)
+{
+	static const struct query_options kql = { .dialect = RULE_KQL }, eql = { .dialect = RULE_ENDPOINT };
+	static const struct {
+		const char *name, *eql; /* the name is the same in KQL */
+	} rows[] = {
+		{ "a:b", "any where a == \"b\"" },
+		{ "not a:b", "any where a != \"b\"" },
+		{ "a:(b or c)", "any where a in (\"b\", \"c\")" },
+		{ "a:(b* or *c)", "any where a like (\"b*\", \"*c\")" },
+		{ "a:*", "any where a != null" },
+		{ "a > 5 and b:c", "any where a > 5 and b == \"c\"" },
+		{ "event.category:file and a:b", "file where a == \"b\"" },
+		{ "a.caseless:(b or c)", "any where a in~ (\"b\", \"c\")" },
+	};
+
+	for_each_row (r, rows) {
+		AUTO(query) a = NULL;
+		AUTO(query) b = NULL;
+
+		require_ok(query_compile(r->name, strlen(r->name), &kql, NULL, &a));
+		require_ok(query_compile(r->eql, strlen(r->eql), &eql, NULL, &b));
+		check(ir_same(a, a->stage[0].condition, b, b->stage[0].condition));
+		check_str(a->stage[0].category ?: "any", b->stage[0].category ?: "any");
+	}
 }
