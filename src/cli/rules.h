@@ -29,6 +29,9 @@ void rules_problem(struct rules_run *r, const struct book_problem *p);
 /* "event", "sequence", "lua": what a rule is made of. */
 const char *rules_kind(const struct book_rule *rule);
 
+/* Warns of fields that no event has, in rules of our own; of one rule, where an id was given. How many there were. */
+size_t rules_fields(struct rules_run *r);
+
 struct rules_copied {
 	size_t fresh, same, other; /* files: that are there now; that were, with these contents; with others */
 };

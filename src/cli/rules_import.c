@@ -178,6 +178,7 @@ enum exit_code rules_import(struct rules_run *r)
 		return EXIT_NO;
 	}
 	put_problems(&im);
+	im.warnings += rules_fields(r);
 	for (size_t i = 0; i < b->n_rules && !r->cli->write_error; i++) {
 		good[i] = can_run(&im, &b->rule[i]);
 		if (good[i])

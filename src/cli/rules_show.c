@@ -112,6 +112,8 @@ static void put_problems(struct rules_run *r)
 	for (size_t i = 0; i < r->book->n_problems; i++)
 		if (r->o->output == OUTPUT_TABLE)
 			rules_problem(r, &r->book->problem[i]);
+	if (r->o->output == OUTPUT_TABLE)
+		(void)rules_fields(r);
 }
 
 enum exit_code rules_list(struct rules_run *r)
@@ -276,6 +278,7 @@ enum exit_code rules_explain(struct rules_run *r)
 		buf_str(&r->out, "}\n");
 		return EXIT_OK;
 	}
+	(void)rules_fields(r);
 	for (const char *p = buf_text(&text); *p;) {
 		size_t n = strcspn(p, "\n");
 

@@ -94,6 +94,7 @@ enum exit_code rules_test(struct rules_run *r)
 
 	for (size_t i = 0; i < b->n_problems; i++)
 		rules_problem(r, &b->problem[i]);
+	(void)rules_fields(r);
 	for (size_t i = 0; i < b->n_rules && !r->cli->write_error; i++)
 		try_rule(r, &b->rule[i], &t);
 	if (r->o->output == OUTPUT_JSON)

@@ -178,10 +178,11 @@ static const char *name_of_field(const void *subject, size_t i)
 	return NULL;
 }
 
+const struct rule_schema filter_schema = { .field = find_field, .name = name_of_field };
+
 static int compile_expr(const char *expr, struct filter *f)
 {
-	static const struct rule_schema schema = { .field = find_field, .name = name_of_field };
-	static const struct query_options options = { .schema = &schema };
+	static const struct query_options options = { .schema = &filter_schema };
 	struct diag d = { 0 };
 	size_t n = strlen(expr);
 	int r;

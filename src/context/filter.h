@@ -21,6 +21,10 @@ struct filter_spec {
 	const char *expr; /* an EQL condition: process.args == "-c" and user.id != 0; NULL or "": any */
 };
 
+/* What its conditions know: the fields of records and of the context. Kinds are registered before. */
+struct rule_schema;
+extern const struct rule_schema filter_schema;
+
 struct filter;
 /*
  * `kinds` of a spec that match no kind, an address that is none, and a condition that does not compile are refused
