@@ -155,6 +155,10 @@ static void error_json(struct printer *p, const struct diag *wrong)
 		buf_str(&p->out, ",\"hint\":");
 		(void)json_write_str(&p->out, wrong->hint, strlen(wrong->hint));
 	}
+	if (wrong->within[0]) {
+		buf_str(&p->out, ",\"within\":");
+		(void)json_write_str(&p->out, wrong->within, strlen(wrong->within));
+	}
 	buf_char(&p->out, '}');
 }
 

@@ -13,6 +13,7 @@
 #include "hunt/batch.h"
 #include "hunt/explain.h"
 #include "hunt/recording.h"
+#include "rulebook/book.h"
 
 enum {
 	BAR_WIDTH = 30,
@@ -34,7 +35,7 @@ static const char *const dialect_names[] = { [RULE_ELASTIC] = "elastic",
 					     NULL };
 
 struct query_options_cli {
-	char *file, *schema, *category, *timestamp, *tiebreaker, *limit, *socket;
+	char *file, *schema, *macros, *category, *timestamp, *tiebreaker, *limit, *socket;
 	uint32_t format, dialect, explain, max_samples;
 	bool count, case_sensitive;
 };
@@ -51,6 +52,10 @@ static const struct verb_option options[] = {
 		query_options_cli, schema, "schema", 's', "NAME|FILE", OPT_STR, "",
 		"what fields mean: ecs, endgame, sigma, none, or a YAML or JSON file that says it (default: ecs, and "
 		"endgame for that dialect)",
+		COMPLETE_FILE),
+	VERB_OPTION_FULL(
+		query_options_cli, macros, "macros", 0, "PATH", OPT_STR, "",
+		"what the query may call: a file of macros, or a folder of rules that has some (docs/rules.md)",
 		COMPLETE_FILE),
 	ROW(category, "category", 0, "FIELD", OPT_STR, "",
 	    "the field with the event's category, instead of the schema's"),
@@ -86,6 +91,7 @@ struct asking {
 	const struct query_options_cli *o;
 	struct batch_defaults defaults;
 	struct schema *schema; /* from --schema, or NULL */
+	struct book *book;     /* from --macros, or NULL */
 	struct hunt *hunt;
 	struct batch batch;
 	bool any_wrong;
@@ -133,6 +139,29 @@ static enum exit_code take_schema(struct asking *a)
 	return EXIT_USAGE;
 }
 
+/* The rules that stand beside the macros may be wrong: they are not what is asked for. */
+static enum exit_code take_macros(struct asking *a)
+{
+	auto_buf struct buf out = { .max = PROBLEM_MAX };
+
+	if (!a->o->macros[0])
+		return EXIT_OK;
+	if (book_read(a->o->macros, NULL, &a->book) < 0)
+		return failed(a->cli);
+	for (size_t i = 0; i < a->book->n_problems; i++)
+		if (a->book->problem[i].is_definition && !a->book->problem[i].is_warning) {
+			book_problem_write(&a->book->problem[i], &out);
+			buf_char(&out, '\n');
+		}
+	(void)fputs(buf_text(&out), a->cli->err);
+	if (out.len)
+		return EXIT_USAGE;
+	if (!macros_at(a->book->macros, 0))
+		return cli_misused(a->cli, &verb_query, "--macros: there are none in %s", a->o->macros);
+	a->defaults.options.macros = a->book->macros;
+	return EXIT_OK;
+}
+
 static bool take_limit(const char *text, uint64_t *ret_limit)
 {
 	char *end;
@@ -148,7 +177,10 @@ static bool take_limit(const char *text, uint64_t *ret_limit)
 static enum exit_code take_options(struct asking *a)
 {
 	const struct query_options_cli *o = a->o;
+	enum exit_code code;
 
+	if (o->macros[0] && o->dialect != RULE_ELASTIC && o->dialect != RULE_ENDPOINT)
+		return cli_misused(a->cli, &verb_query, "--macros goes with the dialects elastic and endpoint");
 	a->defaults = (struct batch_defaults) {
 		.category = o->category[0] ? o->category : NULL,
 		.timestamp = o->timestamp[0] ? o->timestamp : NULL,
@@ -160,7 +192,8 @@ static enum exit_code take_options(struct asking *a)
 	};
 	if (!take_limit(o->limit, &a->defaults.options.limit))
 		return cli_misused(a->cli, &verb_query, "--limit: \"%s\" is neither a whole number nor all", o->limit);
-	return take_schema(a);
+	code = take_macros(a);
+	return code == EXIT_OK ? take_schema(a) : code;
 }
 
 /* One query on the command line: what is wrong with it is the answer. */
@@ -395,6 +428,7 @@ static enum exit_code run(struct cli *cli, const void *opts, char **args, size_t
 	enum exit_code code = ask(&a, args, n_args);
 
 	hunt_free(a.hunt);
+	book_free(a.book);
 	schema_free(a.schema);
 	batch_free(&a.batch);
 	/* A hunt ends with matches, without, or with an error, whatever kind of error it was. */
@@ -417,6 +451,8 @@ static const struct verb_example examples[] = {
 	{ "zcat events.gz | shrike query --format ndjson 'any where user.id == \"0\"' - | jq .event.process.name",
 	  "from a pipe, for another program" },
 	{ "shrike query -f rules.ndjson --format json events.ndjson", "many queries in one pass" },
+	{ "shrike query --macros /usr/share/shrike/rules 'process where is_shell(process.executable)' events.ndjson",
+	  "with what the shipped rules have names for" },
 	{ "shrike query --explain=dot 'sequence [file where true] [process where true]' | dot -Tsvg",
 	  "its states as a picture" },
 };

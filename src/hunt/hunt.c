@@ -228,6 +228,7 @@ static int compile(const struct hunt *h, struct one *one)
 		.category_field = g->schema->category,
 		.timestamp_field = g->schema->timestamp,
 		.case_sensitive = g->case_sensitive,
+		.macros = one->options.macros,
 	};
 	const struct sigma_options sigma = { .names = g->schema->sigma ? SIGMA_OWN : SIGMA_ECS,
 					     .sql = g->dialect == RULE_SIGMA_SQL,

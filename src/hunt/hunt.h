@@ -29,8 +29,9 @@ struct hunt_options {
 	enum rule_dialect dialect;
 	bool case_sensitive; /* endgame: its other mode */
 	uint32_t max_samples_per_key;
-	uint64_t limit;  /* matches that are kept; UINT64_MAX: all */
-	bool count_only; /* none is kept */
+	uint64_t limit;              /* matches that are kept; UINT64_MAX: all */
+	bool count_only;             /* none is kept */
+	const struct macros *macros; /* that queries in elastic and endpoint may call, or NULL; they outlive the hunt */
 };
 
 /* Where an event stands. */

@@ -11,7 +11,7 @@ enum wanted { WANT_QUERY, WANT_CONDITION, WANT_VALUE };
 
 static bool has_macros(const struct query_options *options)
 {
-	return options->dialect != RULE_ENDGAME && macros_at(options->macros, 0);
+	return (options->dialect == RULE_ELASTIC || options->dialect == RULE_ENDPOINT) && macros_at(options->macros, 0);
 }
 
 static int compile(const char *text, size_t n, enum wanted wanted, const struct query_options *options,
