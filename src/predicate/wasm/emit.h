@@ -65,6 +65,7 @@ enum emit_op {
 	OP_I32_SHR_U = 0x76,
 	OP_I64_AND = 0x83,
 	OP_I64_OR = 0x84,
+	OP_I64_XOR = 0x85,
 	OP_I64_SHL = 0x86,
 	OP_I64_SHR_U = 0x88,
 	OP_I32_WRAP_I64 = 0xa7,

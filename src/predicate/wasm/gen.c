@@ -283,7 +283,12 @@ static uint64_t word_of(struct str s, size_t at, bool fold)
 	return w;
 }
 
-/* Is the word, or as much of it as the literal has, the same? */
+static uint64_t mask_of(size_t n)
+{
+	return n >= 8 ? UINT64_MAX : (1ULL << (8 * n)) - 1;
+}
+
+/* 0: the word, or as much of it as the mask says, is the same. */
 static void emit_word(struct gen *g, uint32_t at, uint64_t word, uint64_t mask)
 {
 	emit_load(g->b, OP_I64_LOAD, at);
@@ -292,28 +297,24 @@ static void emit_word(struct gen *g, uint32_t at, uint64_t word, uint64_t mask)
 		emit_op(g->b, OP_I64_AND);
 	}
 	emit_i64(g->b, (int64_t)word);
-	emit_op(g->b, OP_I64_EQ);
+	emit_op(g->b, OP_I64_XOR);
 }
 
-static uint64_t mask_of(size_t n)
-{
-	return n >= 8 ? UINT64_MAX : (1ULL << (8 * n)) - 1;
-}
-
-/* Of texts whose length is known to be right: are the words that are kept the same? */
+/* Are the words that are kept the same? Of whole texts the length is known to be right. */
 static void emit_words(struct gen *g, const struct literal *l, uint32_t text_at, bool fold)
 {
 	size_t n = l->text.n < HEAD_MAX ? l->text.n : HEAD_MAX;
 
 	if (!n)
-		emit_i32(g->b, 1);
+		emit_i64(g->b, 0);
 	for (size_t at = 0; at < n; at += 8) {
 		/* A whole text's rest is 0 in both. */
 		emit_word(g, (uint32_t)(text_at + offsetof(struct guest_text, head) + at), word_of(l->text, at, fold),
 			  l->where == WHOLE ? UINT64_MAX : mask_of(n - at));
 		if (at)
-			emit_op(g->b, OP_I32_AND);
+			emit_op(g->b, OP_I64_OR);
 	}
+	emit_op(g->b, OP_I64_EQZ);
 }
 
 static void emit_tail(struct gen *g, const struct literal *l, uint32_t text_at, bool fold)
@@ -322,6 +323,7 @@ static void emit_tail(struct gen *g, const struct literal *l, uint32_t text_at, 
 
 	emit_word(g, (uint32_t)(text_at + offsetof(struct guest_text, tail)),
 		  word_of(l->text, 0, fold) << (8 * missing), ~mask_of(missing));
+	emit_op(g->b, OP_I64_EQZ);
 }
 
 static int by_length(const void *a, const void *b)
