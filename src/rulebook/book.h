@@ -145,14 +145,10 @@ struct book_options {
 };
 
 /*
- * What files of macros are called: macros.yml, macros.yaml, macros.json, or NAME.macros.yml and so on. A folder's rules
- * may call all that are defined in it; a file that is named by itself, those beside it and in the folders above.
- */
-extern const char book_macros_stem[];
-
-/*
  * Reads a file, or a folder with all that is below it (*.yml, *.yaml, *.json, *.ndjson, *.toml; dot files are left
- * out; links to folders are followed where they stand in the folder itself, not further down). 0 even when rules are
+ * out; links to folders are followed where they stand in the folder itself, not further down). Files of macros are
+ * those called macros.yml, macros.yaml, macros.json, or NAME.macros.yml and so on: a folder's rules may call all that
+ * are defined in it; a file that is named by itself, those beside it and in the folders above. 0 even when rules are
  * wrong: they are among the problems. Negative, with a trail: the path cannot be read, or there is no memory.
  */
 int book_read(const char *path, const struct book_options *options, struct book **ret_book);

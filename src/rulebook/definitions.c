@@ -15,19 +15,18 @@
 
 enum { LABEL_MAX = 128 };
 
-const char book_macros_stem[] = "macros";
-
 /* ---- which files ------------------------------------------------------------------------------ */
 
 bool definitions_is(const char *path)
 {
 	static const char *const endings[] = { ".yml", ".yaml", ".json" };
-	static const size_t stem = sizeof(book_macros_stem) - 1;
+	static const char word[] = "macros";
+	static const size_t stem = sizeof(word) - 1;
 	const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path, *dot = strrchr(name, '.');
 
 	for (size_t i = 0; dot && i < countof(endings); i++)
 		if (!strcmp(dot, endings[i]))
-			return (size_t)(dot - name) >= stem && !memcmp(dot - stem, book_macros_stem, stem) &&
+			return (size_t)(dot - name) >= stem && !memcmp(dot - stem, word, stem) &&
 			       (dot - stem == name || dot[-(ptrdiff_t)stem - 1] == '.');
 	return false;
 }
