@@ -158,8 +158,8 @@ TEST(letters_without_case_are_those_of_the_program)
 					     "p.a in~ (\"kiss\", \"@[`{\")",
 					     "p.a like~ \"kis*\"",
 					     "p.a like~ \"*ISS\"",
-					     "p.a : \"stra\xc3\x9f"
-					     "e\"",
+					     ("p.a : \"stra\xc3\x9f"
+					      "e\""),
 					     "p.a == \"Kiss\"" };
 	static const struct {
 		const char *name, *text;

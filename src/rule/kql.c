@@ -652,6 +652,11 @@ static int negated(struct kql *k, const struct subject *s, struct ast **ret_node
 	r = r < 0 ? r : primary(k, s, ret_node);
 	if (r < 0 || !is_not)
 		return r;
+	/* Not there: one condition, and not the opposite of one that is an opposite itself. */
+	if ((*ret_node)->op == AST_NE) {
+		(*ret_node)->op = AST_EQ;
+		return 0;
+	}
 	r = node(k, AST_NOT, begin.at, begin.len, &a);
 	r = r < 0 ? r : parse_add_kid(&k->p, a, *ret_node);
 	*ret_node = a;
