@@ -146,6 +146,29 @@ TEST(modules_come_with_the_rules_that_name_them)
 }
 
 /* Neither import knows of the other's rules, but the agent would refuse all of them. */
+#define MACROS "macros: {is_one: {parameters: x, eql: x == 1}}\n"
+
+TEST(macros_come_with_the_rules_that_call_them)
+{
+	auto_place struct place p = { 0 };
+	auto_ran struct ran without = { 0 }, with = { 0 }, other = { 0 };
+
+	require(place_open(&p));
+	put(&p, "from/below/macros.yaml", MACROS);
+	without = import(&p, "json");
+	check_int(without.code, EXIT_OK);
+	check(access(at(&p, "to/below/macros.yaml"), F_OK) < 0);
+	put(&p, "from/calls.yml", "id: calls\nname: A rule\nseverity: low\neql: any where is_one(x)\n");
+	with = import(&p, "json");
+	check_int(with.code, EXIT_OK);
+	check_str(text_of(&p, "to/below/macros.yaml"), MACROS);
+	/* One of the name in another file of the folder: an agent takes neither. */
+	put(&p, "to/my.macros.yaml", MACROS);
+	other = import(&p, "table");
+	check_int(other.code, EXIT_NO);
+	check_has(other.err, "there is a macro \"is_one\" already");
+}
+
 TEST(a_folder_that_no_agent_would_take_afterwards_is_told)
 {
 	auto_place struct place p = { 0 };

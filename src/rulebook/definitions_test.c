@@ -8,6 +8,7 @@
 #include "base/err.h"
 #include "base/test.h"
 #include "rulebook/book.h"
+#include "rulebook/own.h"
 #include "rulebook/watch.h"
 
 enum { TEXT = 1 << 16, FILES_MAX = 6 };
@@ -234,6 +235,20 @@ TEST(an_error_in_a_call_names_both_places)
 	say(&at, "", &got);
 	check_str(buf_text(&got), "a.yml:4:29: a: length() wants text here, and this is a number; in the macro \"f\", "
 				  "macros.yaml:2:27, called by the macro \"g\", macros.yaml:6:7");
+}
+
+TEST(the_guide_has_all_keys_of_a_macro)
+{
+	char page[32768] = "", row[512];
+	FILE *f = fopen(SHRIKE_SOURCE_DIR "/docs/rules.md", "re");
+
+	require(f);
+	check(fread(page, 1, sizeof(page) - 1, f) > 0);
+	(void)fclose(f);
+	for (const struct own_key *k = own_macro_keys; k->name; k++) {
+		(void)snprintf(row, sizeof(row), "| `%s` | %s |", k->name, k->doc);
+		check_has(page, row);
+	}
 }
 
 TEST(macros_stand_in_files_of_their_own)
