@@ -153,7 +153,7 @@ uint32_t program_count(const struct program *p)
 
 size_t program_size(const struct program *p)
 {
-	return p->bytes;
+	return sizeof(*p) + p->arena.taken + p->bytes;
 }
 
 /* ---- parts ------------------------------------------------------------------------------------------ */
@@ -922,7 +922,6 @@ static void *moved(struct program *p, struct vec *v, size_t size, uint32_t *ret_
 	if (to && v->n)
 		memcpy(to, v->items, v->n * size);
 	*ret_n = v->n;
-	p->bytes += v->n * size;
 	return to;
 }
 
@@ -940,7 +939,6 @@ static int find_rows(struct program *p)
 		for (uint32_t i = 0; i < p->n_slots; i++)
 			p->by_kind[(size_t)k * p->n_slots + i] = event_kind_field(p->kinds[k], p->slots[i].id);
 	}
-	p->bytes += (size_t)p->n_kinds * p->n_slots * sizeof(*p->by_kind);
 	return 0;
 }
 

@@ -77,7 +77,6 @@ struct filed {
 struct index_field {
 	uint32_t slot;
 	uint32_t n;
-	struct atom **atoms; /* all */
 	struct exact {
 		uint32_t tag;   /* of the hash */
 		uint32_t index; /* + 1 */
@@ -101,10 +100,8 @@ struct predicate_set {
 	uint32_t *slots; /* of each field; with SLOT_OF_ALL, where it is the values of all fields */
 	uint32_t n_fields, n_atoms, n_always;
 	uint32_t *always;
-	struct clause (
-		*clauses)[2]; /* of each condition; the first has COST_NONE: always run; the second: one is enough */
-	uint8_t *needs;       /* of each: bits of the clauses that must be hit */
-	uint64_t *asked;      /* of each field: the conditions that have atoms there */
+	uint8_t *needs;  /* of each: bits of the clauses that must be hit */
+	uint64_t *asked; /* of each field: the conditions that have atoms there */
 	struct gate gate;
 	struct gate_set gated;
 	struct module *module; /* NULL: the program runs all conditions itself */
@@ -178,12 +175,17 @@ struct module *predicate_set_module(const struct predicate_set *set)
 
 /* ---- clauses ------------------------------------------------------------------------------------------ */
 
+/* What is thought of while a set is made. */
 struct analysis {
 	struct predicate_set *set;
-	struct map atoms; /* all that any condition has */
+	struct clause (
+		*clauses)[2]; /* of each condition; the first has COST_NONE: always run; the second: one is enough */
+	struct atom ***filed; /* of each field of the index: its atoms */
+	struct map atoms;     /* all that any condition has */
 	uint32_t condition;
-	bool counting;     /* the first pass: how often is each atom asked for? */
-	uint32_t *uses;    /* of each slot: the sum of its atoms' */
+	bool counting;  /* the first pass: how often is each atom asked for? */
+	uint32_t *uses; /* of each slot: the sum of its atoms' */
+	struct arena arena;
 	struct arena work; /* of one condition: what of it is kept is copied */
 	bool no_memory;
 };
@@ -198,7 +200,7 @@ static bool atom_is(const void *item, const void *key)
 
 static struct atom *atom_of(struct analysis *an, uint32_t slot, unsigned where, struct str text)
 {
-	struct arena *arena = &an->set->arena;
+	struct arena *arena = &an->arena;
 	struct atom key = { .slot = slot, .where = where }, *a;
 	char *folded = arena_alloc(&an->work, FOLD_ROOM(text.n));
 	uint64_t hash;
@@ -718,17 +720,18 @@ static struct index_field *field_of(struct predicate_set *set, uint32_t slot)
 }
 
 /* Counts first, then fills: lists have their sizes when they are made. */
-static int file_conditions(struct predicate_set *set)
+static int file_conditions(struct analysis *an)
 {
-	struct program *p = set->program;
+	struct predicate_set *set = an->set;
+	const struct program *p = set->program;
 
 	for (uint32_t i = 0; i < p->n_entries; i++) {
-		if (set->clauses[i][0].cost == COST_NONE)
+		if (an->clauses[i][0].cost == COST_NONE)
 			set->always[set->n_always++] = i;
-		set->needs[i] = set->clauses[i][1].cost == COST_NONE ? 1 : 3;
+		set->needs[i] = an->clauses[i][1].cost == COST_NONE ? 1 : 3;
 		for (uint32_t c = 0; c < 2; c++)
-			for (uint32_t k = 0; k < set->clauses[i][c].n; k++) {
-				struct atom *a = set->clauses[i][c].atoms[k];
+			for (uint32_t k = 0; k < an->clauses[i][c].n; k++) {
+				struct atom *a = an->clauses[i][c].atoms[k];
 
 				if (a->n_posts++)
 					continue;
@@ -736,27 +739,26 @@ static int file_conditions(struct predicate_set *set)
 				set->n_atoms++;
 			}
 	}
-	for (uint32_t f = 0; f < set->n_fields; f++) {
-		struct index_field *field = &set->fields[f];
+	an->filed = arena_zeroed(&an->arena, set->n_fields + 1, sizeof(*an->filed));
+	for (uint32_t f = 0; an->filed && f < set->n_fields; f++)
+		an->filed[f] = arena_zeroed(&an->arena, set->fields[f].n, sizeof(struct atom *));
+	for (uint32_t i = 0; !an->arena.failed && i < 2 * p->n_entries; i++) {
+		const struct clause *c = &an->clauses[i / 2][i % 2];
 
-		field->atoms = arena_zeroed(&set->arena, field->n, sizeof(struct atom *));
-		if (!field->atoms)
-			return out_of_memory();
-	}
-	for (uint32_t i = 0; i < 2 * p->n_entries; i++)
-		for (uint32_t k = 0; k < set->clauses[i / 2][i % 2].n; k++) {
-			struct atom *a = set->clauses[i / 2][i % 2].atoms[k];
+		for (uint32_t k = 0; k < c->n; k++) {
+			struct atom *a = c->atoms[k];
 
 			if (!a->posts) {
-				a->posts = arena_zeroed(&set->arena, a->n_posts, sizeof(*a->posts));
+				a->posts = arena_zeroed(&an->arena, a->n_posts, sizeof(*a->posts));
 				if (!a->posts)
-					return out_of_memory();
+					break;
 				a->n_posts = 0;
-				field_of(set, a->slot)->atoms[a->index] = a;
+				an->filed[field_of(set, a->slot) - set->fields][a->index] = a;
 			}
-			a->posts[a->n_posts++] = (struct post) { i, set->clauses[i / 2][i % 2].sure[k] };
+			a->posts[a->n_posts++] = (struct post) { i, c->sure[k] };
 		}
-	return 0;
+	}
+	return an->arena.failed ? out_of_memory() : 0;
 }
 
 /* Texts are compared with numbers as numbers, with addresses as those. */
@@ -795,25 +797,26 @@ static uint32_t tag_of(uint64_t hash)
 	return (uint32_t)(hash >> 32);
 }
 
-static int index_field(struct predicate_set *set, struct index_field *f)
+static int index_field(struct predicate_set *set, struct index_field *f, struct atom *const *atoms)
 {
 	auto_free struct multi_literal *literals = calloc(f->n, sizeof(*literals));
 	uint32_t n_exact = 0, n_parts = 0, size = 16;
 	int r;
 
 	for (uint32_t i = 0; i < f->n; i++)
-		n_exact += f->atoms[i]->where == MULTI_WHOLE;
+		*(atoms[i]->where == MULTI_WHOLE ? &n_exact : &n_parts) += atoms[i]->where != PRESENT;
 	while (size < 2 * n_exact)
 		size *= 2;
 	f->exact = n_exact ? arena_zeroed(&set->arena, size, sizeof(*f->exact)) : NULL;
 	f->mask = size - 1;
 	f->other = arena_zeroed(&set->arena, n_exact + 1, sizeof(*f->other));
 	f->filed = arena_zeroed(&set->arena, f->n, sizeof(struct filed *));
-	f->parts = arena_zeroed(&set->arena, f->n, sizeof(struct filed *));
+	f->parts = arena_zeroed(&set->arena, n_parts, sizeof(struct filed *));
 	if (!literals || (n_exact && !f->exact) || !f->other || !f->filed || !f->parts)
 		return out_of_memory();
+	n_parts = 0;
 	for (uint32_t i = 0; i < f->n; i++) {
-		struct atom *a = f->atoms[i];
+		const struct atom *a = atoms[i];
 		uint32_t at = (uint32_t)a->hash & f->mask;
 
 		f->filed[i] = file(&set->arena, a);
@@ -853,13 +856,13 @@ static int open_gate(struct predicate_set *set)
 	if (!set->asked)
 		return out_of_memory();
 	for (uint32_t f = 0; f < set->n_fields; f++)
-		for (uint32_t i = 0; i < set->fields[f].n; i++)
-			for (uint32_t k = 0; k < set->fields[f].atoms[i]->n_posts; k++) {
-				uint32_t condition = set->fields[f].atoms[i]->posts[k].clause >> 1;
-				bool part = set->fields[f].atoms[i]->where < MULTI_WHOLE;
+		for (uint32_t i = 0; i < set->fields[f].n; i++) {
+			const struct filed *filed = set->fields[f].filed[i];
+			uint64_t *asked = set->asked + (size_t)(2 * f + (filed->where < MULTI_WHOLE)) * words;
 
-				set->asked[(size_t)(2 * f + part) * words + condition / 64] |= 1ULL << (condition % 64);
-			}
+			for (uint32_t k = 0; k < filed->n_posts; k++)
+				asked[filed->posts[k].clause / 128] |= 1ULL << (filed->posts[k].clause / 2 % 64);
+		}
 	set->gated = (struct gate_set) {
 		.program = set->program,
 		.gate = &set->gate,
@@ -875,8 +878,8 @@ static int open_gate(struct predicate_set *set)
 /* Of all clauses that were thought of two are kept. */
 static void keep_clause(struct analysis *an, struct clause *c)
 {
-	struct atom **atoms = arena_zeroed(&an->set->arena, c->n + 1, sizeof(struct atom *));
-	sure_leaf *sure = arena_zeroed(&an->set->arena, c->n + 1, sizeof(*sure));
+	struct atom **atoms = arena_zeroed(&an->arena, c->n + 1, sizeof(struct atom *));
+	sure_leaf *sure = arena_zeroed(&an->arena, c->n + 1, sizeof(*sure));
 
 	if (!atoms || !sure) {
 		an->no_memory = true;
@@ -891,26 +894,34 @@ static void keep_clause(struct analysis *an, struct clause *c)
 	c->sure = sure;
 }
 
+static void analysis_close(struct analysis *an)
+{
+	map_free(&an->atoms);
+	arena_free(&an->work);
+	arena_free(&an->arena);
+}
+
 static int make_index(struct predicate_set *set)
 {
+	__attribute__((cleanup(analysis_close))) struct analysis an = { .set = set };
 	struct program *p = set->program;
-	struct analysis an = { .set = set };
 	int r;
 
-	set->clauses = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->clauses));
+	map_init(&an.atoms, ATOMS_MAX, atom_is);
+	arena_init(&an.arena, INDEX_ARENA_MAX);
+	arena_init(&an.work, INDEX_ARENA_MAX);
 	set->needs = arena_zeroed(&set->arena, p->n_entries + 1, 1);
 	set->always = arena_zeroed(&set->arena, p->n_entries + 1, sizeof(*set->always));
 	set->fields = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*set->fields));
 	set->slots = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*set->slots));
-	an.uses = arena_zeroed(&set->arena, p->n_slots + 1, sizeof(*an.uses));
-	if (!set->clauses || !set->needs || !set->always || !set->fields || !set->slots || !an.uses)
+	an.clauses = arena_zeroed(&an.arena, p->n_entries + 1, sizeof(*an.clauses));
+	an.uses = arena_zeroed(&an.arena, p->n_slots + 1, sizeof(*an.uses));
+	if (set->arena.failed || an.arena.failed)
 		return out_of_memory();
-	map_init(&an.atoms, ATOMS_MAX, atom_is);
-	arena_init(&an.work, INDEX_ARENA_MAX);
 	for (int pass = 0; pass < 2; pass++) {
 		an.counting = pass == 0;
 		for (an.condition = 0; an.condition < p->n_entries; an.condition++) {
-			struct clause *best = set->clauses[an.condition];
+			struct clause *best = an.clauses[an.condition];
 
 			clauses_of_entry(&an, &p->entries[an.condition], best);
 			for (int i = 0; pass == 1 && i < 2; i++)
@@ -918,14 +929,12 @@ static int make_index(struct predicate_set *set)
 			arena_reset(&an.work);
 		}
 	}
-	arena_free(&an.work);
-	map_free(&an.atoms);
 	/* Without room for the index all conditions could be run always, but then nobody would see how slow that is. */
 	if (an.no_memory)
 		return err_new(-E2BIG, "the index of a set of conditions takes more than %d MB", INDEX_ARENA_MAX >> 20);
-	r = file_conditions(set);
+	r = file_conditions(&an);
 	for (uint32_t i = 0; r == 0 && i < set->n_fields; i++)
-		r = index_field(set, &set->fields[i]);
+		r = index_field(set, &set->fields[i], an.filed[i]);
 	return r < 0 ? r : open_gate(set);
 }
 
@@ -1229,23 +1238,39 @@ void predicate_set_stats(const struct predicate_set *set, struct predicate_set_s
 	}
 }
 
+/* Does a condition have it in one of its clauses? */
+static bool is_filed(const struct filed *f, uint32_t clause)
+{
+	for (uint32_t i = 0; i < f->n_posts; i++)
+		if (f->posts[i].clause == clause)
+			return true;
+	return false;
+}
+
 void predicate_set_explain(const struct predicate_set *set, uint32_t index, struct buf *out)
 {
 	static const char *const words[] = { "contains", "starts with", "ends with", "is", "is there" };
+	uint32_t n[2] = { 0 };
 
 	if (index >= program_count(set->program))
 		return;
 	for (uint32_t k = 0; k < 2; k++)
-		for (uint32_t i = 0; i < set->clauses[index][k].n; i++) {
-			const struct atom *a = set->clauses[index][k].atoms[i];
-			field_id id = set->program->slots[a->slot].id;
+		for (uint32_t f = 0; f < set->n_fields; f++) {
+			const struct index_field *field = &set->fields[f];
+			field_id id = set->program->slots[field->slot].id;
 
-			buf_printf(out, "%s%s %s",
-				   i   ? " or "
-				   : k ? "; and "
-				       : "",
-				   id ? field_name(id) : "any field", words[a->where]);
-			if (a->where != PRESENT)
-				buf_printf(out, " \"%.*s\"", (int)a->text.n, a->text.p);
+			for (uint32_t i = 0; i < field->n; i++) {
+				struct str text = text_of(field->filed[i]);
+
+				if (!is_filed(field->filed[i], index << 1 | k))
+					continue;
+				buf_printf(out, "%s%s %s",
+					   n[k]++ ? " or "
+					   : k    ? "; and "
+						  : "",
+					   id ? field_name(id) : "any field", words[field->filed[i]->where]);
+				if (field->filed[i]->where != PRESENT)
+					buf_printf(out, " \"%.*s\"", (int)text.n, text.p);
+			}
 		}
 }

@@ -159,7 +159,7 @@ struct program {
 	uint32_t n_likes;
 	struct cidr_set **blocks;
 	uint32_t n_blocks;
-	size_t bytes;
+	size_t bytes; /* of patterns */
 };
 
 struct predicate_scratch {
