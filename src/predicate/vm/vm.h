@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * vm - the form that programs have. Private to its folder, and to what makes modules of it (predicate/wasm/gen.c).
+ * vm - the form that programs have. Private to its folder, and to what makes modules of it (predicate/wasm/gen.h).
  *
  * A condition is code: leaves, and jumps between them. A leaf asks one field about constants, directly, or
  * else is an expression on a stack. Leaves, fields and constants belong to the program: each different one is
