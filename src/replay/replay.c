@@ -100,9 +100,25 @@ static void put_line(struct shard *s, enum replay_what what)
 	s->key.nth += s->key.place != place_of_timers;
 }
 
+/*
+ * What shards find out together comes when the last of them has been told the time, and belongs to when it happened:
+ * before that time, and not before the one that was told before, up to which all has been handed out.
+ */
+static struct order_key key_of(const struct shard *s, const struct alert *a)
+{
+	const int64_t wall_minus_boot = (int64_t)s->replay->origin.wall_minus_boot_ns;
+	const int64_t least = (int64_t)atomic_load_explicit(&s->told_ns, memory_order_relaxed) + wall_minus_boot + 1;
+	struct order_key key = s->key;
+
+	if (key.place == place_of_timers && a->time_ns < key.time_ns)
+		key.time_ns = a->time_ns > least ? a->time_ns : least;
+	return key;
+}
+
 static void on_finding(void *ctx, const struct finding *f)
 {
 	struct shard *s = ctx;
+	const struct order_key now = s->key;
 	struct finding timed = *f;
 	struct alert alert;
 	int r;
@@ -120,7 +136,10 @@ static void on_finding(void *ctx, const struct finding *f)
 	} else {
 		buf_clear(&s->text);
 		alert_pack(&alert, &s->text);
+		s->key = key_of(s, &alert);
 		put_line(s, REPLAY_ALERT);
+		if (now.place == place_of_timers)
+			s->key = now;
 	}
 }
 
@@ -378,8 +397,9 @@ static int finish(struct replay *r)
 
 	if (!r->bus)
 		return 0;
-	if (r->newest_ns > r->settled_ns)
-		tell(r, r->newest_ns);
+	/* Just after the last event: what waits for others is worked on when it is older than what is told. */
+	if (r->newest_ns >= r->settled_ns && r->newest_ns > wall_min_ns)
+		tell(r, r->newest_ns + 1);
 	end_boot(r);
 	r->released_ns = INT64_MIN;
 	result = release(r, INT64_MAX);

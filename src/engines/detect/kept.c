@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "engines/detect/kept.h"
 #include <errno.h>
+#include <string.h>
 #include "base/err.h"
 #include "base/hash.h"
 
 struct kept_cell {
 	uint32_t refs, len;
+	uint32_t rec_len; /* of a line that is one of our records: that stands before the line's text */
 	cell bytes;
 	bool is_record;
 	const struct process *process;
@@ -15,7 +17,7 @@ _Static_assert(sizeof(struct kept_cell) <= CELL_SIZE, "kept_cell");
 
 int kept_open(struct kept *k, uint64_t bytes)
 {
-	buf_init(&k->text, EVENT_JSON_MAX);
+	buf_init(&k->text, EVENT_JSON_MAX + EV_LEN_MAX);
 	return cells_open(&k->cells, bytes);
 }
 
@@ -53,6 +55,10 @@ uint64_t kept_put(struct kept *k, const struct event *ev)
 			c->process = process_ref(view->process);
 	} else {
 		buf_clear(&k->text);
+		if (ev->rec) {
+			c->rec_len = ev->rec->len;
+			buf_add(&k->text, ev->rec, ev->rec->len);
+		}
 		event_to_json(ev, &k->text);
 		ok = !k->text.failed && put_bytes(k, c, k->text.data, k->text.len);
 	}
@@ -107,7 +113,7 @@ int kept_room_new(struct kept_room **ret_room)
 
 	if (!room)
 		return err_new(-ENOMEM, "no memory for an event");
-	buf_init(&room->text, EVENT_JSON_MAX);
+	buf_init(&room->text, EVENT_JSON_MAX + EV_LEN_MAX);
 	json_event_init(&room->json, false);
 	*ret_room = room;
 	return 0;
@@ -136,8 +142,15 @@ bool kept_get(const struct kept *k, uint64_t handle, struct kept_room *room, str
 	if (!buf_reserve(&room->text, c->len))
 		return false;
 	chain_read(&k->cells, c->bytes, room->text.data, c->len);
-	if (json_event_parse(&room->json, room->text.data, c->len) < 0)
+	if (json_event_parse(&room->json, room->text.data + c->rec_len, c->len - c->rec_len) < 0)
 		return false;
 	*ret_event = json_event_as_event(&room->json);
+	if (c->rec_len) {
+		/* What it is known by: without it an alert's id would be another than that of the same events recorded.
+		 */
+		memcpy(room->rec, room->text.data, c->rec_len);
+		ret_event->rec = rec;
+		ret_event->kind = event_kind_of(rec->id);
+	}
 	return true;
 }

@@ -3,7 +3,7 @@
  * kept - events that outlive the call: copies of their records, with a reference to the process as it was.
  *
  * In cells of bounded memory, counted by references, one thread at a time. An event that is no typed record with this
- * host's context is kept as its line of JSON.
+ * host's context is kept as its line of JSON, with its record where it has one.
  */
 #pragma once
 #include "context/context.h"
