@@ -9,11 +9,13 @@
 #include "agent/control.h"
 #include "base/err.h"
 #include "cli/client.h"
+#include "cli/fields.h"
 #include "cli/found.h"
 #include "hunt/batch.h"
 #include "hunt/explain.h"
 #include "hunt/recording.h"
 #include "rulebook/book.h"
+#include "sensors/sensor.h"
 
 enum {
 	BAR_WIDTH = 30,
@@ -352,6 +354,27 @@ static void tell_losses(struct asking *a)
 			evicted);
 }
 
+/* Nothing was found: a name that is nearly one of ours was perhaps not meant so. Events may come from anywhere. */
+static void tell_slips(struct asking *a)
+{
+	struct hunt_result result;
+
+	if (a->o->file[0] || !hunt_n(a->hunt) || sensor_kinds_register() < 0)
+		return;
+	hunt_result(a->hunt, 0, &result);
+	for (uint32_t i = 1; result.query && i < result.query->n_nodes; i++) {
+		const struct ir_node *n = &result.query->node[i];
+		const char *meant;
+
+		if (!fields_is_unknown(result.query, i))
+			continue;
+		meant = fields_guess(n->field.name, n->field.len);
+		if (meant)
+			cli_say(a->cli, "no event that we record has a field \"%.*s\"; did you mean \"%s\"?",
+				(int)n->field.len, n->field.name, meant);
+	}
+}
+
 static enum exit_code explain(struct asking *a)
 {
 	auto_buf struct buf out = { .max = EXPLAIN_MAX };
@@ -386,6 +409,8 @@ static enum exit_code look(struct asking *a, char **files, size_t n)
 	if (r < 0)
 		return failed(a->cli);
 	tell_losses(a);
+	if (!found)
+		tell_slips(a);
 	return found ? EXIT_OK : EXIT_NO;
 }
 

@@ -7,47 +7,25 @@
  * ?name.
  */
 #include <string.h>
-#include "base/nearest.h"
+#include "cli/fields.h"
 #include "cli/rules.h"
-#include "context/filter.h"
-#include "rule/ir.h"
-#include "rule/rule.h"
 #include "sensors/sensor.h"
 
-enum { NAME_BYTES = 256, MESSAGE_MAX = 600 };
-
-static bool is_known(const char *name, size_t n)
-{
-	enum rule_type type;
-
-	return filter_schema.field(filter_schema.subject, name, n, &type);
-}
+enum { MESSAGE_MAX = 600 };
 
 static void warn(struct rules_run *r, const struct book_rule *rule, const char *name, size_t n, const char *what)
 {
-	char word[NAME_BYTES], message[MESSAGE_MAX];
-	struct nearest near = { .word = word };
-	const char *known;
+	const char *meant = fields_guess(name, n);
+	char message[MESSAGE_MAX];
 
-	(void)snprintf(word, sizeof(word), "%.*s", (int)n, name);
-	for (size_t i = 0; (known = filter_schema.name(filter_schema.subject, i)); i++)
-		nearest_offer(&near, known);
-	(void)snprintf(message, sizeof(message), "%sno event that we record has a field \"%s\"%s%s%s", what, word,
-		       near.best ? "; did you mean \"" : "", near.best ? near.best : "", near.best ? "\"?" : "");
+	(void)snprintf(message, sizeof(message), "%sno event that we record has a field \"%.*s\"%s%s%s", what, (int)n,
+		       name, meant ? "; did you mean \"" : "", meant ? meant : "", meant ? "\"?" : "");
 	rules_problem(r, &(struct book_problem) { .file = rule->file,
 						  .line = rule->line,
 						  .column = rule->column,
 						  .rule = rule->id,
 						  .message = message,
 						  .is_warning = true });
-}
-
-static bool is_first_use(const struct query *q, uint32_t at)
-{
-	for (uint32_t i = 1; i < at; i++)
-		if (q->node[i].op == IR_FIELD && q->node[i].field.id == q->node[at].field.id)
-			return false;
-	return true;
 }
 
 static size_t look_at(struct rules_run *r, const struct book_rule *rule, const struct query *q, const char *what)
@@ -57,8 +35,7 @@ static size_t look_at(struct rules_run *r, const struct book_rule *rule, const s
 	for (uint32_t i = 1; i < q->n_nodes; i++) {
 		const struct ir_node *n = &q->node[i];
 
-		if (n->op != IR_FIELD || n->flags & IR_OPTIONAL || !is_first_use(q, i) ||
-		    is_known(n->field.name, n->field.len))
+		if (!fields_is_unknown(q, i))
 			continue;
 		warn(r, rule, n->field.name, n->field.len, what);
 		n_warned++;
@@ -85,7 +62,7 @@ size_t rules_fields(struct rules_run *r)
 		for (size_t k = 0; k < rule->throttle.n_by; k++) {
 			const char *name = field_name(rule->throttle.by[k]);
 
-			if (is_known(name, strlen(name)))
+			if (fields_has(name, strlen(name)))
 				continue;
 			warn(r, rule, name, strlen(name), "throttle: ");
 			n++;
