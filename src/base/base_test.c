@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include "base/buf.h"
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/test.h"
@@ -179,5 +180,22 @@ TEST(who_has_bad_luck_once_is_tried_again_and_who_has_it_twice_has_failed)
 		code = pclose(f);
 		check_has(buf_text(&said), r->says);
 		check_int(WEXITSTATUS(code), r->code);
+	}
+}
+
+TEST(bytes_are_the_same_when_all_of_them_are)
+{
+	char a[40], b[40];
+
+	for (size_t n = 0; n < sizeof(a); n++) {
+		memset(a, 'a', sizeof(a));
+		memset(b, 'a', sizeof(b));
+		b[n] = 'b';
+		check(bytes_same(a, b, n));
+		for (size_t i = 0; i < n; i++) {
+			b[i] ^= 1;
+			check(!bytes_same(a, b, n));
+			b[i] ^= 1;
+		}
 	}
 }

@@ -11,6 +11,7 @@
 #include "match/multi.h"
 #include <stdlib.h>
 #include <string.h>
+#include "base/bytes.h"
 #include "base/err.h"
 #include "match/fold.h"
 
@@ -234,7 +235,7 @@ static bool is_there(const struct scan *s, const struct literal *l, size_t at)
 	if ((l->where & MULTI_BEGIN && (begin || !s->begins)) ||
 	    (l->where & MULTI_END && (begin + l->n != s->n || !s->ends)))
 		return false;
-	return !memcmp(s->p + begin, l->p, l->n);
+	return bytes_same(s->p + begin, l->p, l->n);
 }
 
 static void __attribute__((noinline)) compare(const struct scan *s, uint32_t gram, uint32_t hash, size_t at)

@@ -2,6 +2,7 @@
 #include "predicate/vm/gate.h"
 #include <stdatomic.h>
 #include <string.h>
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "match/fold.h"
@@ -191,7 +192,8 @@ static bool put(struct gate_text *table, uint32_t mask, struct str text, uint16_
 	uint32_t at = (uint32_t)hash & mask;
 
 	for (; table[at].code; at = (at + 1) & mask)
-		if (table[at].hash == hash && table[at].text.n == text.n && !memcmp(table[at].text.p, text.p, text.n))
+		if (table[at].hash == hash && table[at].text.n == text.n &&
+		    bytes_same(table[at].text.p, text.p, text.n))
 			return false;
 	table[at] = (struct gate_text) { hash, text, code };
 	return true;
@@ -200,7 +202,8 @@ static bool put(struct gate_text *table, uint32_t mask, struct str text, uint16_
 static inline uint16_t get(const struct gate_text *table, uint32_t mask, struct str text, uint64_t hash)
 {
 	for (uint32_t at = (uint32_t)hash & mask; table[at].code; at = (at + 1) & mask)
-		if (table[at].hash == hash && table[at].text.n == text.n && !memcmp(table[at].text.p, text.p, text.n))
+		if (table[at].hash == hash && table[at].text.n == text.n &&
+		    bytes_same(table[at].text.p, text.p, text.n))
 			return table[at].code;
 	return CODE_NONE;
 }

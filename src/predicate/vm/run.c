@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* run - a program over an event. Nothing is allocated here but in the scratch's arena, which keeps its memory. */
 #include <string.h>
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "match/fold.h"
@@ -177,7 +178,7 @@ const struct value *vm_load_slow(const struct program *p, struct predicate_scrat
 
 static bool same_text(struct str a, struct str b, bool fold)
 {
-	if (a.n == b.n && (!a.n || !memcmp(a.p, b.p, a.n)))
+	if (a.n == b.n && bytes_same(a.p, b.p, a.n))
 		return true;
 	if (!fold || !a.n || !b.n)
 		return false;

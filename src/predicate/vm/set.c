@@ -12,6 +12,7 @@
  * are possible at all.
  */
 #include <string.h>
+#include "base/bytes.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/map.h"
@@ -1032,7 +1033,7 @@ static void look_up_whole(struct choosing *c, struct str s)
 			continue;
 		filed = f->filed[f->exact[at].index - 1];
 		text = text_of(filed);
-		if (text.n == s.n && !memcmp(text.p, s.p, s.n)) {
+		if (text.n == s.n && bytes_same(text.p, s.p, s.n)) {
 			choose_all_of(c, filed);
 			return;
 		}
