@@ -186,10 +186,14 @@ static struct query *compile(struct maker *m, struct place at, unsigned indent, 
 				       d.line == 1 ? at.column + d.column - 1 : indent + d.column };
 
 		diag_say(&d, &said);
-		/* Perhaps it is defined in a part of the folder that was not looked at. */
+		/* Perhaps the rule was taken without its macros, or they stand in a part of the folder that was not
+		 * read. */
 		if (d.unknown_call && m->is_alone)
 			buf_str(&said, "; of a file by itself, macros are looked for beside it and in the folders "
 				       "above it");
+		else if (d.unknown_call && m->is_file && !d.hint[0])
+			buf_str(&said, "; no file called macros.yaml or NAME.macros.yaml in the folder defines it as a "
+				       "macro");
 		if (d.feature)
 			maker_missing(m, place, rule, d.feature, "%s", buf_text(&said));
 		else

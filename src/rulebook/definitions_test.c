@@ -136,6 +136,11 @@ TEST(a_folder_has_the_macros_of_all_its_files)
 		  "it "
 		  "and in the folders above it",
 		  { { "b/macros.yaml", SHELL }, { "a/r.yml", RULE("r", "any where is_shell(a)") } } },
+		{ "a rule without its macros",
+		  "",
+		  "r.yml:4:16: r: unknown function \"is_shell\"; no file called macros.yaml or NAME.macros.yaml in the "
+		  "folder defines it as a macro",
+		  { { "r.yml", RULE("r", "any where is_shell(a)") } } },
 		{ "macros by themselves", "macros.yaml", "", { { "macros.yaml", SHELL } } },
 		{ "an exception, and a script's when",
 		  "",
