@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Any expression over any event: the program comes to what the tree comes to, and a set finds exactly the
- * conditions that are true. The bytes choose the event's values first, then the nodes. Of every sixteenth input, as that
- * takes long, a module is made as well (where there is the library).
+ * conditions that are true. The bytes choose the event's values first, then the nodes. Of every sixteenth input, as
+ * that takes long, a module is made as well (where there is the library).
  */
 #include <math.h>
 #include <stdlib.h>

@@ -264,6 +264,12 @@ static uint32_t emit_length(struct gen *g, uint32_t leaf, const struct literals 
 		if (i > from)
 			emit_op(g->b, OP_I32_OR);
 	}
+	/* Of no other length; but it may begin or end with what follows. */
+	if (n <= HEAD_MAX && l->items[l->n - 1].where == WHOLE) {
+		emit_op_of(g->b, OP_BR, 1);
+		emit_op(g->b, OP_END);
+		return i;
+	}
 	emit_op_of(g->b, OP_IF, EMIT_NOTHING);
 	/* What is kept is equal: it may still differ behind that. */
 	if (n > HEAD_MAX)
@@ -272,7 +278,6 @@ static uint32_t emit_length(struct gen *g, uint32_t leaf, const struct literals 
 		emit_i32(g->b, TRUTH_TRUE);
 	emit_op_of(g->b, OP_BR, 2);
 	emit_op(g->b, OP_END);
-	/* Of no other length; but it may begin or end with what follows. */
 	if (l->items[l->n - 1].where == WHOLE) {
 		emit_i32(g->b, TRUTH_FALSE);
 		emit_op_of(g->b, OP_BR, 1);
