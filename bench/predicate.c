@@ -362,10 +362,10 @@ static double rules_of(const char *name, size_t n_rules, const struct event *eve
 		module_stats(predicate_set_module(wasm), &m);
 		printf("{\"name\":\"predicate.%s_%zu.wasm\",\"value\":%.4g,\"unit\":\"events/s\",\"ns\":%.0f,"
 		       "\"typed_ns\":%.0f,\"times_the_vm\":%.3f,\"typed_times_the_vm\":%.3f,\"leaves\":%u,"
-		       "\"answered\":%u,\"more_resident_mb\":%.1f,\"binary_bytes\":%zu,\"instance_bytes\":%zu,"
+		       "\"answered\":%u,\"more_resident_mb\":%.1f,\"code_bytes\":%zu,\"instance_bytes\":%zu,"
 		       "\"compile_ms\":%.0f}\n",
 		       name, n_rules, 1e9 / many.wasm_ns, many.wasm_ns, one.wasm_ns, many.ratio, one.ratio, m.leaves,
-		       m.inlined, more, m.binary_bytes, m.memory, wasm_ms);
+		       m.inlined, more, m.code_bytes, m.memory, wasm_ms);
 	}
 	return many.vm_ns;
 }

@@ -59,9 +59,10 @@ void module_spoil(struct module *m, unsigned n);
 void module_instance_free(struct module_instance *i);
 
 struct module_stats {
-	uint64_t failures;           /* runs that did not come to their end */
-	size_t binary_bytes, memory; /* memory: of each instance */
-	uint32_t leaves, inlined;    /* of those that conditions use: how many the module answers itself */
+	uint64_t failures;        /* runs that did not come to their end */
+	size_t code_bytes;        /* of the machine code, which all threads share */
+	size_t memory;            /* of each instance */
+	uint32_t leaves, inlined; /* of those that conditions use: how many the module answers itself */
 	bool is_disabled;
 	char why[MODULE_WHY_MAX]; /* of the last failure; "" */
 };

@@ -1233,6 +1233,7 @@ void predicate_set_stats(const struct predicate_set *set, struct predicate_set_s
 
 		module_stats(set->module, &m);
 		ret_stats->backend = PREDICATE_WASM;
+		ret_stats->bytes += m.code_bytes;
 		ret_stats->module_failures = m.failures;
 		ret_stats->module_is_disabled = m.is_disabled;
 		memcpy(ret_stats->module_why, m.why, sizeof(ret_stats->module_why));

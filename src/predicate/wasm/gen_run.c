@@ -31,7 +31,7 @@ struct module {
 	struct wt_module *code;
 	uint8_t *folds;
 	uint32_t leaves_at, list_at, true_at, truth_at;
-	size_t memory, binary_bytes;
+	size_t memory, code_bytes;
 	uint32_t n_used, n_inlined;
 	_Atomic uint64_t failures;
 	atomic_uint n_spoiled;
@@ -109,6 +109,7 @@ void module_free(struct module *m)
 static int compile(struct module *m, struct gen *g, const struct vm_instr *code, const uint32_t *begins)
 {
 	int r = gen_module(g, code, begins);
+	void *from, *to;
 
 	if (r == 0)
 		r = wt_module_new(m->wt, machine.engine, g->b->data, g->b->len, &m->code);
@@ -119,7 +120,8 @@ static int compile(struct module *m, struct gen *g, const struct vm_instr *code,
 	m->true_at = g->true_at;
 	m->truth_at = g->truth_at;
 	m->memory = (size_t)g->pages * PAGE;
-	m->binary_bytes = g->b->len;
+	m->wt->wasmtime_module_image_range(m->code, &from, &to);
+	m->code_bytes = (size_t)((char *)to - (char *)from);
 	for (uint32_t i = 0; i < m->p->n_leaves; i++) {
 		m->n_used += g->answers[i] != 0;
 		m->n_inlined += g->answers[i] == BY_MODULE;
@@ -472,7 +474,7 @@ void module_stats(struct module *m, struct module_stats *ret_stats)
 {
 	*ret_stats = (struct module_stats) {
 		.failures = m->failures,
-		.binary_bytes = m->binary_bytes,
+		.code_bytes = m->code_bytes,
 		.memory = m->memory,
 		.leaves = m->n_used,
 		.inlined = m->n_inlined,

@@ -164,6 +164,7 @@ typedef struct wt_error *(*wt_epoch_callback)(struct wt_context *c, void *ctx, u
 	X(struct wt_error *, wasmtime_wat2wasm, (const char *, size_t, struct wt_bytes *)) \
 	X(struct wt_error *, wasmtime_module_new, (struct wt_engine *, const uint8_t *, size_t, struct wt_module **)) \
 	X(void, wasmtime_module_delete, (struct wt_module *)) \
+	X(void, wasmtime_module_image_range, (const struct wt_module *, void **, void **)) \
 	X(struct wt_linker *, wasmtime_linker_new, (struct wt_engine *)) \
 	X(void, wasmtime_linker_delete, (struct wt_linker *)) \
 	X(struct wt_error *, wasmtime_linker_define_func_unchecked, (struct wt_linker *, const char *, size_t, const char *, \
