@@ -470,7 +470,7 @@ static const struct exit_row exits[] = {
 
 static const struct verb_example examples[] = {
 	{ "shrike query 'process where process.name == \"nc\"' events.ndjson", "each event that matches" },
-	{ "shrike query 'sequence by process.entity_id with maxspan=5s [file where event.action == \"create\"] "
+	{ "shrike query 'sequence by process.entity_id with maxspan=5s [file where file.Ext.open.created == true] "
 	  "[network where true]' monday.ndjson tuesday.ndjson",
 	  "what makes a file and then talks, within five seconds" },
 	{ "zcat events.gz | shrike query --format ndjson 'any where user.id == \"0\"' - | jq .event.process.name",
