@@ -307,12 +307,18 @@ static struct wt_trap *on_leaf(void *ctx, struct wt_caller *caller, union wt_val
 	return NULL;
 }
 
+/*
+ * Under the lock of the machine, as making one: its memory may be mapped where that of another thread's was, and a
+ * sanitizer does not see that the library unmapped it before.
+ */
 void module_instance_free(struct module_instance *i)
 {
 	if (!i)
 		return;
+	(void)pthread_mutex_lock(&machine.lock);
 	if (i->store)
 		i->wt->wasmtime_store_delete(i->store);
+	(void)pthread_mutex_unlock(&machine.lock);
 	free(i);
 }
 
@@ -362,6 +368,7 @@ static void failed(struct module *m, const char *why)
 static bool make_instance(struct module *m, struct predicate_scratch *s)
 {
 	struct module_instance *i = calloc(1, sizeof(*i));
+	int r;
 
 	module_instance_free(s->module);
 	s->module = NULL;
@@ -370,7 +377,10 @@ static bool make_instance(struct module *m, struct predicate_scratch *s)
 		return false;
 	}
 	*i = (struct module_instance) { .serial = m->serial, .wt = m->wt, .s = s, .n_wraps = s->n_wraps };
-	if (open_instance(m, i) < 0) {
+	(void)pthread_mutex_lock(&machine.lock);
+	r = open_instance(m, i);
+	(void)pthread_mutex_unlock(&machine.lock);
+	if (r < 0) {
 		failed(m, err_trail());
 		module_instance_free(i);
 		return false;
