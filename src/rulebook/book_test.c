@@ -37,6 +37,7 @@ TEST(what_is_wrong_with_a_rule_file_is_told_at_its_place)
 	} rows[] = {
 		{ "nothing wrong", GOOD, "" },
 		{ "no rule at all", "# nothing\n", "f.yml: warning: there is no rule in it" },
+		{ "something else", "site_name: X\nnav:\n  - a.md\n", "f.yml:1:1: warning: there is no rule in it" },
 		{ "not YAML", "id: [\n", "f.yml:" },
 		{ "a list of nothing", "rules: x\n", "f.yml:1:8: rules: is to be a list, not a text" },
 		{ "beside a list", "rules: []\nid: r\n", "f.yml:2:1: id: nothing stands beside a list of rules" },

@@ -842,10 +842,25 @@ static void tell_report(struct maker *m, const struct config_report *report)
 	}
 }
 
+/* Folders of rules hold other files of these endings, too: settings of tools, lists of packages. */
+static bool is_meant_as_rule(const struct yaml_node *root)
+{
+	static const char *const keys[] = { "id", "severity", "eql", "kql", "sigma", "lua", "wasm" };
+
+	for (size_t i = 0; i < countof(keys); i++)
+		if (yaml_child(root, keys[i]))
+			return true;
+	return root->type != YAML_MAP;
+}
+
 static void read_document(struct maker *m, const struct yaml_node *root)
 {
 	const struct yaml_node *rules = yaml_child(root, "rules"), *macros = yaml_child(root, "macros");
 
+	if (!rules && !macros && !is_meant_as_rule(root)) {
+		maker_warning(m, own_place(root), NULL, "there is no rule in it");
+		return;
+	}
 	if (macros) {
 		maker_problem(m, own_place(macros->key), NULL,
 			      "macros: they stand in a file of their own, called macros.yaml or NAME.macros.yaml");

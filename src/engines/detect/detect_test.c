@@ -497,6 +497,29 @@ TEST(a_file_that_changes_is_read_again_and_a_bad_one_is_refused)
 	check_str(rig.line[1].text, "s/50 2");
 }
 
+/* Nothing is found from then on; a folder that was not mounted looks like this. */
+TEST(when_all_rules_have_gone_that_is_a_warning)
+{
+	char *said = NULL;
+	size_t n;
+	FILE *log = open_memstream(&said, &n);
+
+	require(log);
+	log_set_file(log);
+	{
+		auto_rig struct rig rig = { .watch = true };
+
+		event_clock_set(0);
+		require_ok(rig_open(&rig, "{\"id\":\"r\",\"query\":\"file where true\"}\n", 1));
+		require(write_again(&rig, "\n"));
+		check(comes_to_say(&rig, ",\"rules\":0,"));
+	}
+	log_set_file(stderr);
+	(void)fclose(log);
+	check_has(said, "warning changed rules were read, and there is none any more path=");
+	free(said);
+}
+
 static const char many_rules[] =
 	"{\"id\":\"single\",\"query\":\"file where k == 1\"}\n"
 	"{\"id\":\"local\",\"query\":\"sequence by process.entity_id with maxspan=200ms [process where true] [file "

@@ -324,6 +324,8 @@ static void on_change(void *ctx)
 	if (load(h, h->path, h->options.backend) < 0)
 		log_error("changed rules are refused, those of before run on", "path=\"%s\" why=\"%s\"", h->path,
 			  err_trail());
+	else if (!h->rules->book->n_rules)
+		log_warning("changed rules were read, and there is none any more", "path=\"%s\"", h->path);
 	else
 		log_notice("changed rules were read", "path=\"%s\" rules=%zu", h->path, h->rules->book->n_rules);
 	(void)pthread_mutex_unlock(&h->load_lock);
