@@ -147,11 +147,12 @@ static void load_slow(const struct program *p, struct predicate_scratch *s, uint
 		v->type = VALUE_NULL;
 		return;
 	}
-	if (f->event >= 0 || !s->row) {
+	/* Of another event, of none, or of a kind of record that was not known when the program was made. */
+	if (f->event >= 0 || !ev || (ev->rec && !s->row)) {
 		load_field(s->in, f->event, f->id, &s->room, &s->arena, v);
 		return;
 	}
-	if (s->row[slot] && event_field_value(ev->rec, s->row[slot], &s->room, v)) {
+	if (s->row && s->row[slot] && event_field_value(ev->rec, s->row[slot], &s->room, v)) {
 		if (v->type == VALUE_LIST || v->type == VALUE_STR)
 			load_keep(&s->room, &s->arena, v);
 		return;
