@@ -32,7 +32,7 @@ static const struct json_limits log_limits = { LINE_BYTES_MAX, NODES_MAX, DEPTH_
 static enum exit_code open_file(struct alert_source *s)
 {
 	static const char sqlite[] = "SQLite format 3"; /* and its NUL */
-	const struct alerts_options options = { .path = s->from };
+	const struct alerts_options options = { .path = s->from, .read_only = true };
 	char head[sizeof(sqlite)] = "";
 	auto_close int fd = -1;
 	int r;

@@ -71,6 +71,9 @@ struct alerts_options {
 	uint64_t max_count;   /* the oldest go; 0: no bound */
 	uint64_t max_bytes;   /* the same, of the file; 0: no bound */
 	uint64_t queue_bytes; /* of what waits to be written; 0: 8 MiB */
+	/* Only asked: the file may be another agent's, or a copy on a disk that cannot be written. Nothing is changed,
+	 * put aside or made beside it, and nothing may be put into it. */
+	bool read_only;
 };
 
 struct alerts;

@@ -9,11 +9,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <pthread.h>
 #include <sqlite3.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 #include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
@@ -59,6 +61,7 @@ struct alerts {
 
 	pthread_mutex_t read_lock;
 	sqlite3 *read;
+	bool read_only;
 
 	pthread_mutex_t stats_lock;
 	struct alerts_stats stats;
@@ -284,6 +287,8 @@ static bool is_open(struct alerts *s)
 
 	if (s->write)
 		return true;
+	if (s->read_only)
+		return false;
 	if (s->tried_ns && now - s->tried_ns < retry_ns)
 		return false;
 	s->tried_ns = now;
@@ -647,6 +652,11 @@ int alerts_open(const struct alerts_options *o, struct alerts **ret_alerts)
 	r = outbox_open(o->queue_bytes ? o->queue_bytes : QUEUE_BYTES, &s->outbox);
 	if (r < 0)
 		return r;
+	s->read_only = o->read_only;
+	if (s->read_only) {
+		*ret_alerts = take(s);
+		return 0;
+	}
 	(void)pthread_mutex_lock(&s->write_lock);
 	(void)is_open(s);
 	(void)pthread_mutex_unlock(&s->write_lock);
@@ -727,6 +737,25 @@ void alerts_stats(struct alerts *s, struct alerts_stats *ret_stats)
 
 /* ---- asking ---------------------------------------------------------------------------------------------------- */
 
+/*
+ * Where no log of writes lies beside the file nobody has it open, and SQLite may take it as it is. Else it makes a log
+ * and an index for it, in the folder of somebody else, and leaves them there; or fails, where it cannot.
+ */
+static int open_as_it_is(const char *path, sqlite3 **ret_db)
+{
+	auto_buf struct buf name = { .max = 4 * PATH_MAX };
+
+	buf_printf(&name, "%s-wal", path);
+	if (access(buf_text(&name), F_OK) == 0)
+		return open_connection(path, SQLITE_OPEN_READONLY, ret_db);
+	buf_clear(&name);
+	buf_str(&name, "file:");
+	for (const char *p = path; *p; p++)
+		buf_printf(&name, strchr("%?#", *p) ? "%%%02X" : "%c", (unsigned char)*p);
+	buf_str(&name, "?immutable=1");
+	return open_connection(buf_text(&name), SQLITE_OPEN_READONLY | SQLITE_OPEN_URI, ret_db);
+}
+
 /* With the lock held. */
 static int open_read(struct alerts *s)
 {
@@ -734,7 +763,7 @@ static int open_read(struct alerts *s)
 
 	if (s->read)
 		return 0;
-	r = open_connection(s->path, SQLITE_OPEN_READONLY, &s->read);
+	r = s->read_only ? open_as_it_is(s->path, &s->read) : open_connection(s->path, SQLITE_OPEN_READONLY, &s->read);
 	if (r < 0)
 		(void)sqlite3_close(take(s->read));
 	return r;

@@ -437,6 +437,84 @@ static bool scribble(const char *path, off_t from)
 	return true;
 }
 
+static size_t files_in(const char *folder)
+{
+	auto_dir DIR *dir = opendir(folder);
+	const struct dirent *e;
+	size_t n = 0;
+
+	while (dir && (e = readdir(dir)))
+		n += e->d_name[0] != '.';
+	return n;
+}
+
+static bool take_none(void *arg, const struct alert *a)
+{
+	(void)arg;
+	(void)a;
+	return true;
+}
+
+/* It may be another agent's, or a copy: who only asks leaves it, and its folder, as they are. */
+TEST(who_only_asks_changes_nothing)
+{
+	auto_folder struct folder f;
+	struct listed l;
+	struct stat before, after;
+
+	require(folder_make(&f));
+	{
+		AUTO(alerts) s = NULL;
+
+		require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &s));
+		check(test_alerts_put(s, 0, 3));
+		alerts_flush(s);
+	}
+	require(stat(f.file, &before) == 0);
+	{
+		AUTO(alerts) s = NULL;
+		struct alerts_stats stats;
+
+		/* Modes are the business of who writes. */
+		require(chmod(f.file, 0444) == 0);
+		require_ok(alerts_open(&(struct alerts_options) { .path = f.file, .read_only = true }, &s));
+		check_str(list(s, &(struct alerts_filter) { 0 }, &l), "2 1 0 ");
+		check_int(files_in(f.path), 1);
+		alerts_stats(s, &stats);
+		check_str(stats.error, "");
+	}
+	require(stat(f.file, &after) == 0);
+	check(before.st_size == after.st_size && before.st_mtim.tv_sec == after.st_mtim.tv_sec &&
+	      before.st_mtim.tv_nsec == after.st_mtim.tv_nsec);
+	{
+		AUTO(alerts) s = NULL;
+		require(scribble(f.file, 0));
+		require_ok(alerts_open(&(struct alerts_options) { .path = f.file, .read_only = true }, &s));
+		check(alerts_list(s, &(struct alerts_filter) { 0 }, take_none, NULL) < 0);
+		err_clear();
+		check_int(files_in(f.path), 1);
+	}
+}
+
+/* The agent goes on beside it. */
+TEST(who_only_asks_sees_what_an_agent_has_just_stored)
+{
+	auto_folder struct folder f;
+	AUTO(alerts) agent = NULL;
+	struct listed l;
+
+	require(folder_make(&f));
+	require_ok(alerts_open(&(struct alerts_options) { .path = f.file }, &agent));
+	for (unsigned i = 0; i < 3; i++) {
+		AUTO(alerts) s = NULL;
+
+		check(test_alerts_put(agent, i, i + 1));
+		alerts_flush(agent);
+		require_ok(alerts_open(&(struct alerts_options) { .path = f.file, .read_only = true }, &s));
+		check_str(list(s, &(struct alerts_filter) { 0 }, &l), i == 0 ? "0 " : i == 1 ? "1 0 " : "2 1 0 ");
+	}
+}
+
 TEST(a_file_whose_pages_are_damaged_is_put_aside)
 {
 	auto_folder struct folder f;
