@@ -349,7 +349,10 @@ static size_t put_text(struct record *r, size_t at, struct ev_str *s, unsigned n
 	size_t from = at;
 
 	for (unsigned i = 0; i < n; i++) {
-		const char *word = one_of(words);
+		/* Now and then bytes that are no UTF-8. */
+		const char *word = pick(12) ? one_of(words)
+					    : "b\xff"
+					      "sh";
 
 		memcpy(r->text + at, word, strlen(word) + 1);
 		at += strlen(word) + 1;

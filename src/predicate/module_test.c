@@ -176,7 +176,6 @@ TEST(letters_without_case_are_those_of_the_program)
 		  "STRA\xe1\xba\x9e"
 		  "E",
 		  TRUTH_FALSE },
-		{ "bytes that are no text", "Kis\xff", TRUTH_FALSE },
 		{ "nothing", "", TRUTH_FALSE },
 	};
 	auto_both struct both b;
@@ -185,8 +184,6 @@ TEST(letters_without_case_are_those_of_the_program)
 	OPEN_OR_SKIP(&b, texts);
 	for_each_row (r, rows) {
 		(void)snprintf(line, sizeof(line), "{\"p.a\":\"%s\"}", r->text);
-		if (strchr(r->text, '\xff'))
-			continue; /* no JSON; records have such texts */
 		check_int(ask(&b, line), r->want);
 	}
 }
