@@ -6,7 +6,6 @@
 #include "base/err.h"
 #include "base/test.h"
 #include "event/json_event.h"
-#include "predicate/module.h"
 #include "predicate/set.h"
 #include "rule/rule.h"
 #include "tests/oracles/oracles.h"
@@ -120,15 +119,11 @@ struct rules {
 	size_t n_labelled; /* the first so many are those that the events say something of */
 	struct predicate_set_builder *builder;
 	struct predicate_set *set;
-	struct predicate_set *by_module; /* NULL: not asked for */
-	struct module *module;           /* of the program of `set`, whole */
 };
 
 static void rules_close(struct rules *r)
 {
-	module_free(r->module);
 	predicate_set_free(r->set);
-	predicate_set_free(r->by_module);
 	predicate_set_builder_free(r->builder);
 	for (size_t i = 0; i < r->n; i++) {
 		program_free(r->alone[i]);
@@ -276,92 +271,4 @@ TEST(events_fire_the_rules_that_they_should)
 	if (wrong)
 		test_fail(T_HERE, "%u right, %u wrong", right, wrong);
 	check(right > 0);
-}
-
-static int make_modules(struct rules *r)
-{
-	AUTO(predicate_set_builder) b = NULL;
-	int e = predicate_set_builder_new(&b);
-	uint32_t index;
-
-	if (e < 0)
-		return e;
-	predicate_set_builder_backend(b, PREDICATE_WASM);
-	for (size_t i = 0; e == 0 && i < r->n; i++)
-		e = predicate_set_builder_add(b, r->query[i], r->query[i]->stage[0].condition,
-					      r->query[i]->stage[0].category, &index);
-	if (e == 0)
-		e = predicate_set_build(b, &r->by_module);
-	return e < 0 ? e : module_new(predicate_set_program(r->set), NULL, NULL, &r->module);
-}
-
-/* `all`: conditions are asked whatever the index says. */
-static bool agree(const struct rules *r, const struct event *ev, struct predicate_scratch *a,
-		  struct predicate_scratch *b, bool all)
-{
-	const struct program *p = predicate_set_program(r->set);
-	struct predicate_input in = { .ev = ev };
-	const uint32_t *x, *y;
-	size_t n = predicate_set_run(r->set, &in, a, &x), m = predicate_set_run(r->by_module, &in, b, &y);
-
-	if (n != m || (n && memcmp(x, y, n * sizeof(*x)) != 0)) {
-		test_fail(T_HERE, "%zu are true by the program, %zu by the module", n, m);
-		return false;
-	}
-	if (!all)
-		return true;
-	if (!program_begin(p, &in, b) || !module_begin(r->module, b))
-		return false;
-	for (uint32_t i = 0; i < program_count(p); i++) {
-		enum truth t;
-
-		if (!module_test(r->module, b, i, &t) || t != program_test(p, i, a)) {
-			test_fail(T_HERE, "condition %u: program %d, module %d: %s", i, program_test(p, i, a), t,
-				  err_trail());
-			return false;
-		}
-	}
-	return true;
-}
-
-TEST(modules_find_what_programs_find)
-{
-	enum { EVERY = 16 };
-	auto_json_event struct json_event json;
-	auto_rules struct rules r = { 0 };
-	auto_oracle struct oracle o;
-	AUTO(predicate_scratch) a = NULL;
-	AUTO(predicate_scratch) b = NULL;
-	size_t line_no = 0, events = 0;
-	struct event ev;
-	int e;
-
-	json_event_init(&json, false);
-	if (!oracle_open(&o, "elastic-linux-eql.json"))
-		skip("no-oracles");
-	require_ok(predicate_set_builder_new(&r.builder));
-	require_ok(predicate_scratch_new(&a));
-	require_ok(predicate_scratch_new(&b));
-	add_rules(&r, &o);
-	require(oracle_next(&o, "elastic-endpoint-linux.json"));
-	add_rules(&r, &o);
-	require_ok(predicate_set_build(r.builder, &r.set));
-	e = make_modules(&r);
-	if (e == -ENOTSUP)
-		skip("no-wasmtime");
-	require_ok(e);
-	require(oracle_next(&o, "synth-elastic-single.ndjson"));
-	ev = json_event_as_event(&json);
-	for (char *line = o.text, *stop = o.text + o.n, *end;
-	     line && line < stop && (end = memchr(line, '\n', (size_t)(stop - line))); line = end + 1) {
-		struct str text = event_text(line, (size_t)(end - line));
-
-		require_ok(json_event_parse(&json, text.p, text.n));
-		events++;
-		if (agree(&r, &ev, a, b, line_no++ % EVERY == 0))
-			continue;
-		test_fail(T_HERE, "line %zu", line_no);
-		return;
-	}
-	check(events > 0);
 }
