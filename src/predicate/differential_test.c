@@ -436,24 +436,13 @@ TEST(sets_programs_and_trees_agree)
 			for (size_t i = 0; i < RULES; i++) {
 				bool listed = false, is_category = true;
 				enum truth slow, fast;
-				struct value v;
 
 				for (size_t k = 0; k < n; k++)
 					listed |= list[k] == r.index[i];
 				arena_reset(&arena);
 				slow = tree_test(r.q[i], r.q[i]->stage[0].condition, &in, &arena);
-				if (r.category[i]) {
-					is_category = false;
-					if (event_get(&ev, r.q[i]->category_field, NULL, &v)) {
-						const struct value *items = v.type == VALUE_LIST ? v.list.items : &v;
-
-						for (size_t k = 0; k < (v.type == VALUE_LIST ? v.list.n : 1); k++)
-							is_category |=
-								items[k].type == VALUE_STR &&
-								items[k].s.n == strlen(r.category[i]) &&
-								!memcmp(items[k].s.p, r.category[i], items[k].s.n);
-					}
-				}
+				if (r.category[i])
+					is_category = tree_is_of(r.q[i], r.category[i], &ev);
 				fast = program_test(predicate_set_program(r.set), r.index[i], scratch);
 				if (listed == (slow == TRUTH_TRUE && is_category) && listed == (fast == TRUTH_TRUE))
 					continue;

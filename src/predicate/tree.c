@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "predicate/tree.h"
+#include <string.h>
 #include "base/err.h"
 #include "match/regex.h"
 #include "predicate/functions.h"
@@ -361,4 +362,20 @@ enum truth tree_test(const struct query *q, ir_ref ref, const struct predicate_i
 
 	tree_value(q, ref, in, arena, &v);
 	return value_truth(&v);
+}
+
+bool tree_is_of(const struct query *q, const char *category, const struct event *ev)
+{
+	const struct value want = { .type = VALUE_STR, .s = { category, strlen(category) } };
+	struct event_scratch room;
+	struct value v;
+
+	if (!event_get(ev, q->category_field, &room, &v))
+		return false;
+	if (v.type != VALUE_LIST)
+		return value_compare(IR_EQ, &v, &want, RULE_UNKNOWN, q->fold) == TRUTH_TRUE;
+	for (size_t i = 0; i < v.list.n; i++)
+		if (value_compare(IR_EQ, &v.list.items[i], &want, RULE_UNKNOWN, q->fold) == TRUTH_TRUE)
+			return true;
+	return false;
 }

@@ -11,3 +11,5 @@
 enum truth tree_test(const struct query *q, ir_ref ref, const struct predicate_input *in, struct arena *arena);
 void tree_value(const struct query *q, ir_ref ref, const struct predicate_input *in, struct arena *arena,
 		struct value *ret_value);
+/* Is the event of the category that a program_add() may name? */
+bool tree_is_of(const struct query *q, const char *category, const struct event *ev);

@@ -25,10 +25,22 @@ static inline void from_ir_text(struct buf *out, const char *p, size_t n)
 	buf_char(out, '"');
 }
 
-/* As it is: names of fields are found in the text of a script. */
 static inline void from_ir_field(struct buf *out, const struct ir_node *n)
 {
 	buf_printf(out, "\"%.*s\"", (int)n->field.len, n->field.name);
+}
+
+/* Names of fields are found in the text of a script, by the dots in them or the brackets around them. */
+static inline bool from_ir_is_field(struct from_ir *f, const struct ir_node *n)
+{
+	if (n->op != IR_FIELD || n->field.event >= 0)
+		return false;
+	if (!memchr(n->field.name, '.', n->field.len)) {
+		buf_str(f->top, "do local _ = ({})[");
+		from_ir_field(f->top, n);
+		buf_str(f->top, "] end\n");
+	}
+	return true;
 }
 
 /* A text that is compared as a text, whatever the field holds: it is no number, address, truth value or date. */
@@ -48,7 +60,7 @@ static inline bool from_ir_call(struct from_ir *f, const struct ir_node *n, cons
 {
 	const struct ir_node *field = ir_at(f->q, n->kid[0]), *text = ir_at(f->q, n->kid[1]);
 
-	if (n->n != 2 || field->op != IR_FIELD || field->field.event >= 0 || !from_ir_plain(text))
+	if (n->n != 2 || !from_ir_is_field(f, field) || !from_ir_plain(text))
 		return false;
 	buf_printf(f->body, "shrike.%s%s(", function, n->flags & IR_FOLD ? "_fold" : "");
 	from_ir_field(f->body, field);
@@ -64,13 +76,17 @@ static inline bool from_ir_named(struct from_ir *f, const struct ir_node *n, con
 	const struct ir_node *field = ir_at(f->q, n->kid[0]);
 	const bool fold = n->flags & IR_FOLD, list = n->op == IR_IN;
 
-	if (field->op != IR_FIELD || field->field.event >= 0)
+	if (!from_ir_is_field(f, field))
 		return false;
 	buf_char(f->body, '(');
 	for (uint32_t i = 1; i < n->n; i++) {
 		const struct ir_node *kid = ir_at(f->q, n->kid[i]);
 
 		if (kid->op != IR_STR || (list && !from_ir_plain(kid)))
+			return false;
+		/* Where a question mark is a letter, and a backslash is none, they mean something else in a script. */
+		if ((n->flags & IR_STAR && memchr(kid->str.p, '?', kid->str.n)) ||
+		    (n->flags & IR_ESCAPE && memchr(kid->str.p, '\\', kid->str.n)))
 			return false;
 		if (i == 1 || !list) {
 			if (++f->n_names > FROM_IR_NAMES_MAX)
@@ -116,7 +132,7 @@ static inline bool from_ir_node(struct from_ir *f, ir_ref ref)
 	case IR_IN:
 		return leaf && n->as == RULE_UNKNOWN && from_ir_named(f, n, "list_of", "field_in");
 	case IR_LIKE:
-		return leaf && !(n->flags & (IR_STAR | IR_ESCAPE)) && from_ir_named(f, n, "wildcard", "field_matches");
+		return leaf && from_ir_named(f, n, "wildcard", "field_matches");
 	case IR_REGEX:
 		return leaf && !(n->flags & (IR_PERL | IR_PREFIX | IR_SEARCH)) &&
 		       from_ir_named(f, n, "regex", "field_matches");

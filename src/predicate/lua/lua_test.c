@@ -9,12 +9,9 @@
 #include "base/log.h"
 #include "base/test.h"
 #include "event/json_event.h"
-#include "predicate/lua/from_ir.h"
 #include "predicate/lua/hostile.h"
-#include "predicate/predicate.h"
 #include "predicate/script.h"
 #include "rule/rule.h"
-#include "tests/oracles/oracles.h"
 
 /* One event and one script. */
 struct fixture {
@@ -469,111 +466,4 @@ TEST(the_example_of_the_guide_does_what_it_says)
 		check_int(script_run(f.script, &f.ev), r->want);
 		check_str(script_error(f.script), "");
 	}
-}
-
-/* ---- the same as the VM ------------------------------------------------------------------------------------------ */
-
-enum { BOTH_RULES = 512, EVERY = 20 };
-
-struct both {
-	struct query *query[BOTH_RULES];
-	struct program *program[BOTH_RULES];
-	struct script_code *code[BOTH_RULES];
-	struct script *script[BOTH_RULES];
-	size_t n, n_all;
-};
-
-static void both_close(struct both *b)
-{
-	for (size_t i = 0; i < b->n; i++) {
-		script_free(b->script[i]);
-		script_code_free(b->code[i]);
-		program_free(b->program[i]);
-		query_free(b->query[i]);
-	}
-}
-
-/* A pattern that a script may not have is a reason, nothing else is. */
-static void both_add(struct both *b, struct query *q)
-{
-	auto_buf struct buf text = { .max = 1 << 20 };
-	struct diag diag;
-	size_t i = b->n;
-
-	b->query[i] = q;
-	b->n_all++;
-	if (!lua_from_ir(q, q->stage[0].condition, &text) ||
-	    (script_compile(SCRIPT_LUA, "both", buf_text(&text), text.len, NULL, &diag, &b->code[i]) < 0 &&
-	     strstr(diag.message, "too complex"))) {
-		query_free(take(b->query[i]));
-		return;
-	}
-	b->n++;
-	require(b->code[i]);
-	require_ok(script_open(b->code[i], &b->script[i]));
-	require_ok(predicate_compile(q, q->stage[0].condition, &b->program[i]));
-}
-
-static void both_add_rules(struct both *b, struct oracle *o)
-{
-	static const struct query_options options = { .dialect = RULE_ENDPOINT };
-	const struct json_node *root = oracle_json(o), *list, *name, *rule;
-
-	require(root);
-	list = root->type == JSON_OBJECT ? json_get(root, "rules") : root;
-	for (rule = json_first(list, &name); rule && b->n < BOTH_RULES; rule = json_next(list, rule, &name)) {
-		const char *text = oracle_string(rule, "query");
-		struct query *q = NULL;
-		struct diag d;
-
-		if (query_compile(text, strlen(text), &options, &d, &q) == 0 && q->kind == QUERY_EVENT)
-			both_add(b, q);
-		else
-			query_free(q);
-	}
-}
-
-TEST(rules_of_one_event_mean_in_lua_what_the_vm_says)
-{
-	__attribute__((cleanup(both_close))) struct both b = { 0 };
-	AUTO(predicate_scratch) scratch = NULL;
-	auto_json_event struct json_event json = { 0 };
-	auto_oracle struct oracle o;
-	unsigned matches = 0, wrong = 0;
-	size_t line_no = 0;
-
-	if (!oracle_open(&o, "elastic-linux-eql.json"))
-		skip("no-oracles");
-	both_add_rules(&b, &o);
-	require(oracle_next(&o, "elastic-endpoint-linux.json"));
-	both_add_rules(&b, &o);
-	require(oracle_next(&o, "synth-elastic-single.ndjson"));
-	require_ok(predicate_scratch_new(&scratch));
-	json_event_init(&json, true);
-	/* Not with strchr(): under the address sanitizer that looks at all that follows. */
-	for (const char *line = o.text, *stop = o.text + o.n, *end;
-	     line && line < stop && (end = memchr(line, '\n', (size_t)(stop - line))); line = end + 1) {
-		const char *at = memmem(line, (size_t)(end - line), "\"event\": {", 10);
-		struct event ev = json_event_as_event(&json);
-		struct predicate_input in = { .ev = &ev };
-
-		at = at ?: memmem(line, (size_t)(end - line), "\"event\":{", 9);
-		if (line_no++ % EVERY || !at)
-			continue;
-		at = memchr(at, '{', (size_t)(end - at));
-		if (json_event_parse(&json, at, (size_t)(end - at) - 1) < 0)
-			continue;
-		for (size_t i = 0; i < b.n; i++) {
-			bool vm = predicate_run(b.program[i], &in, scratch) == TRUTH_TRUE;
-			enum script_verdict lua = script_run(b.script[i], &ev);
-
-			matches += vm;
-			if (lua != (vm ? SCRIPT_YES : SCRIPT_NO) && wrong++ < 5)
-				test_fail(T_HERE, "line %zu, rule %zu: %d, not %d: %s: %.200s", line_no, i, lua, vm,
-					  script_error(b.script[i]), b.query[i]->text);
-		}
-	}
-	/* Most rules can be said in Lua, and enough of them match. */
-	check(b.n * 2 > b.n_all);
-	check(matches > 50);
 }
