@@ -249,12 +249,25 @@ static enum truth in_values(const struct vm_leaf *leaf, const struct value *v)
 	return leaf->has_null ? TRUTH_NULL : TRUTH_FALSE;
 }
 
-/* One value, not a list unless the leaf takes lists as they are. */
-static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch *s, const struct value *v)
+/* Patterns of what is no text, and addresses: by themselves, as they need room on the stack and are asked for rarely.
+ */
+static enum truth __attribute__((noinline)) leaf_of_other(const struct vm_leaf *leaf, struct predicate_scratch *s,
+							  const struct value *v)
 {
 	uint8_t address[16];
 	struct str text;
 
+	if (leaf->kind == VM_CIDR)
+		return of_bool(value_address(v, address) && cidr_set_has(leaf->blocks, address));
+	if (!value_text(v, false, &s->arena, &text))
+		return TRUTH_NULL;
+	return of_bool(leaf->kind == VM_LIKE ? wildcards_match(leaf->like, text.p, text.n)
+					     : regex_matches(leaf->pattern, text.p, text.n));
+}
+
+/* One value, not a list unless the leaf takes lists as they are. */
+static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch *s, const struct value *v)
+{
 	if (v->type == VALUE_NULL)
 		return TRUTH_NULL;
 	switch (leaf->kind) {
@@ -270,21 +283,16 @@ static enum truth leaf_one(const struct vm_leaf *leaf, struct predicate_scratch 
 		return value_compare(leaf->op, v, &leaf->value, leaf->as, leaf->fold);
 	case VM_IN:
 		return in_values(leaf, v);
-	/* A text that went through memory would be waited for there: each has its own call. */
 	case VM_PATTERN:
-		if (v->type == VALUE_STR)
-			return of_bool(regex_matches(leaf->pattern, v->s.p, v->s.n));
-		if (!value_text(v, false, &s->arena, &text))
-			return TRUTH_NULL;
-		return of_bool(regex_matches(leaf->pattern, text.p, text.n));
+		if (v->type != VALUE_STR)
+			return leaf_of_other(leaf, s, v);
+		return of_bool(regex_matches(leaf->pattern, v->s.p, v->s.n));
 	case VM_LIKE:
-		if (v->type == VALUE_STR)
-			return of_bool(wildcards_match(leaf->like, v->s.p, v->s.n));
-		if (!value_text(v, false, &s->arena, &text))
-			return TRUTH_NULL;
-		return of_bool(wildcards_match(leaf->like, text.p, text.n));
+		if (v->type != VALUE_STR)
+			return leaf_of_other(leaf, s, v);
+		return of_bool(wildcards_match(leaf->like, v->s.p, v->s.n));
 	default:
-		return of_bool(value_address(v, address) && cidr_set_has(leaf->blocks, address));
+		return leaf_of_other(leaf, s, v);
 	}
 }
 
