@@ -45,8 +45,9 @@ struct multi {
 	unsigned shift; /* of the hash */
 	uint64_t *bits;
 	uint32_t *grams, mask; /* hash table: index + 1 */
-	uint32_t *shorts;      /* of one or two bytes, by the first: index + 1; NULL: there are none */
-	bool anywhere, short_begin, short_end;
+	/* Of one or two bytes, by the first: index + 1; those that may stand anywhere, and the others. NULL: none. */
+	uint32_t *shorts, *edges;
+	bool anywhere, short_end;
 	unsigned char firsts[FIRSTS]; /* of the short ones that may stand anywhere: what they begin with, */
 	unsigned n_firsts;            /* more than FIRSTS: any byte of the table */
 	size_t head, tail;            /* where none may stand anywhere: bytes that are looked at */
@@ -62,6 +63,7 @@ void multi_free(struct multi *m)
 	free(m->bits);
 	free(m->grams);
 	free(m->shorts);
+	free(m->edges);
 	free(m);
 }
 
@@ -163,19 +165,20 @@ static void add_first(struct multi *m, unsigned char c)
 static int add_short(struct multi *m, uint32_t index)
 {
 	struct literal *l = &m->literals[index];
+	uint32_t **table;
 
 	/* The empty one is asked for by itself. */
 	if (!l->n)
 		return 0;
-	if (!m->shorts) {
-		m->shorts = calloc(256, sizeof(*m->shorts));
-		m->bytes += 256 * sizeof(*m->shorts);
+	table = l->where == MULTI_ANYWHERE ? &m->shorts : &m->edges;
+	if (!*table) {
+		*table = calloc(256, sizeof(**table));
+		m->bytes += 256 * sizeof(**table);
 	}
-	if (!m->shorts)
+	if (!*table)
 		return no_memory();
-	l->next = m->shorts[(unsigned char)*l->p];
-	m->shorts[(unsigned char)*l->p] = index + 1;
-	m->short_begin |= l->where & MULTI_BEGIN;
+	l->next = (*table)[(unsigned char)*l->p];
+	(*table)[(unsigned char)*l->p] = index + 1;
 	m->short_end |= l->where == MULTI_END;
 	if (l->where == MULTI_ANYWHERE)
 		add_first(m, (unsigned char)*l->p);
@@ -277,11 +280,11 @@ static void scan_range(const struct scan *s, size_t from, size_t to)
 	}
 }
 
-static void look_for_shorts(const struct scan *s, size_t at)
+static void look_for_shorts(const struct scan *s, const uint32_t *table, size_t at)
 {
 	const struct literal *l;
 
-	for (uint32_t k = s->m->shorts[(unsigned char)s->p[at]]; k; k = l->next) {
+	for (uint32_t k = table[(unsigned char)s->p[at]]; k; k = l->next) {
 		l = &s->m->literals[k - 1];
 		if (is_there(s, l, at))
 			s->hit(s->ctx, k - 1);
@@ -293,18 +296,23 @@ static void scan_shorts(const struct scan *s)
 	const struct multi *m = s->m;
 	const char *end = s->p + s->n;
 
-	if (m->n_firsts > FIRSTS || s->n < 2 * GRAM) {
+	if (m->n_firsts > FIRSTS) {
 		for (size_t at = 0; at < s->n; at++)
-			look_for_shorts(s, at);
+			if (m->shorts[(unsigned char)s->p[at]])
+				look_for_shorts(s, m->shorts, at);
 		return;
 	}
 	for (unsigned i = 0; i < m->n_firsts; i++)
 		for (const char *p = s->p; (p = memchr(p, m->firsts[i], (size_t)(end - p))); p++)
-			look_for_shorts(s, (size_t)(p - s->p));
-	if (m->short_begin)
-		look_for_shorts(s, 0);
-	for (size_t i = 1; m->short_end && i < GRAM; i++)
-		look_for_shorts(s, s->n - i);
+			look_for_shorts(s, m->shorts, (size_t)(p - s->p));
+}
+
+/* Those that must be the beginning or the end, or both. */
+static void scan_edges(const struct scan *s)
+{
+	look_for_shorts(s, s->m->edges, 0);
+	for (size_t i = 1; s->m->short_end && i < GRAM && i < s->n; i++)
+		look_for_shorts(s, s->m->edges, s->n - i);
 }
 
 static inline void scan(const struct scan *s)
@@ -322,6 +330,8 @@ static inline void scan(const struct scan *s)
 	}
 	if (m->shorts)
 		scan_shorts(s);
+	if (m->edges)
+		scan_edges(s);
 }
 
 void multi_scan_folded(const struct multi *m, const char *p, size_t n, multi_hit hit, void *ctx)
