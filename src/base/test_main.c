@@ -11,6 +11,7 @@
  */
 #include "base/test.h"
 #include "base/clock.h"
+#include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -61,13 +62,27 @@ static void full_name(const struct test_case *t, char *buf, size_t size)
 
 enum verdict { PASSED, FAILED, SKIPPED };
 
+/* What a test leaves blocked would be so in all children of those after it, which could not be ended. */
+static void check_signals(const sigset_t *before)
+{
+	sigset_t now;
+
+	(void)sigprocmask(SIG_SETMASK, before, &now);
+	for (int i = 1; i < NSIG; i++)
+		if (sigismember(before, i) == 0 && sigismember(&now, i) == 1)
+			test_fail(T_HERE, "the test leaves signal %d blocked", i);
+}
+
 static enum verdict run_one(const struct test_case *t)
 {
 	int before = failures;
+	sigset_t mask;
 
 	test_row = NULL;
 	skipped_why = NULL;
+	(void)sigprocmask(SIG_SETMASK, NULL, &mask);
 	t->fn();
+	check_signals(&mask);
 	return failures != before ? FAILED : skipped_why ? SKIPPED : PASSED;
 }
 

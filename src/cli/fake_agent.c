@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include "base/err.h"
+#include "base/mem.h"
 
 enum { STEP_MAX = 64 << 10, REQUESTS_MAX = 1 << 20, GIVE_UP_S = 20 };
 
@@ -155,6 +156,8 @@ struct ran cli_ran(struct cli *cli, const char *const *argv)
 {
 	enum { WORDS_MAX = 64 };
 	char *words[WORDS_MAX + 1] = { NULL }; /* args_parse moves them about */
+	/* A verb that finds none blocks the signals of this process for good. */
+	auto_close int never = cli->stop_fd < 0 ? eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK) : -1;
 	struct ran ran = { 0 };
 	size_t out_len, err_len;
 	FILE *out = cli->out;
@@ -164,7 +167,11 @@ struct ran cli_ran(struct cli *cli, const char *const *argv)
 	if (!out)
 		cli->out = open_memstream(&ran.out, &out_len);
 	cli->err = open_memstream(&ran.err, &err_len);
+	if (never >= 0)
+		cli->stop_fd = never;
 	ran.code = cli_main(cli, words);
+	if (never >= 0)
+		cli->stop_fd = -1;
 	if (!out)
 		file_closep(&cli->out);
 	file_closep(&cli->err);
