@@ -1,20 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Recordings become JSON lines and recordings again, and nothing is lost on the way. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
 #include "base/err.h"
 #include "base/test.h"
 #include "cli/fake_agent.h"
-#include "context/context.event.h"
+#include "cli/test_place.h"
 #include "cli/view.h"
+#include "context/context.event.h"
 #include "sensors/process/process.event.h"
 #include "store/store.h"
-
-struct place {
-	char dir[64];
-};
 
 static bool place_open(struct place *p)
 {
@@ -22,32 +18,7 @@ static bool place_open(struct place *p)
 
 	for (size_t i = 0; (kind = view_kind_at(i)); i++)
 		check_int(event_kind_register(kind), 0);
-	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/shrike-convert.XXXXXX");
-	return mkdtemp(p->dir);
-}
-
-static void place_close(struct place *p)
-{
-	DIR *dir = opendir(p->dir);
-	const struct dirent *e;
-
-	while (dir && (e = readdir(dir)))
-		if (e->d_name[0] != '.')
-			(void)unlinkat(dirfd(dir), e->d_name, 0);
-	if (dir)
-		(void)closedir(dir);
-	(void)rmdir(p->dir);
-}
-#define auto_place __attribute__((cleanup(place_close)))
-
-static const char *at(const struct place *p, const char *name)
-{
-	static char paths[4][128];
-	static int next;
-	char *path = paths[next++ % 4];
-
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", p->dir, name);
-	return path;
+	return place_make(p);
 }
 
 /* A process that is known, one that it forks, and after a loss the end of it, with bytes that are no text. */
@@ -118,28 +89,28 @@ TEST(a_recording_becomes_lines_and_a_recording_again)
 	auto_place struct place p = { 0 };
 
 	require(place_open(&p));
-	require(write_recording(at(&p, "a.shrike")));
+	require(write_recording(place_at(&p, "a.shrike")));
 	{
-		auto_ran struct ran r = convert(at(&p, "a.shrike"), NULL, at(&p, "a.json"));
+		auto_ran struct ran r = convert(place_at(&p, "a.shrike"), NULL, place_at(&p, "a.json"));
 
 		check_int(r.code, EXIT_OK);
 		check_str(r.err, "");
 	}
 	{
-		auto_ran struct ran r = convert(at(&p, "a.json"), NULL, at(&p, "b.shrike"));
+		auto_ran struct ran r = convert(place_at(&p, "a.json"), NULL, place_at(&p, "b.shrike"));
 
 		check_int(r.code, EXIT_OK);
 		check_str(r.err, "");
 	}
 	{
-		auto_ran struct ran r = convert(at(&p, "b.shrike"), NULL, at(&p, "b.json"));
+		auto_ran struct ran r = convert(place_at(&p, "b.shrike"), NULL, place_at(&p, "b.json"));
 
 		check_int(r.code, EXIT_OK);
 		check_has(r.err, "");
 	}
-	check(same_bytes(at(&p, "a.json"), at(&p, "b.json")));
+	check(same_bytes(place_at(&p, "a.json"), place_at(&p, "b.json")));
 	{
-		auto_ran struct ran r = convert(at(&p, "b.shrike"), NULL, NULL);
+		auto_ran struct ran r = convert(place_at(&p, "b.shrike"), NULL, NULL);
 
 		check_has(r.out, "{\"shrike\":{\"recording\":{\"boot_id\":\"11111111-2222-3333-4444-555555555555\","
 				 "\"wall_minus_boot_ns\":1700000000123456789,\"kernel\":\"6.1.0-test\",\"host\":\"a "
@@ -149,7 +120,7 @@ TEST(a_recording_becomes_lines_and_a_recording_again)
 		check_has(r.out, "\"@timestamp\":\"2023-11-14T22:13:26.");
 	}
 	{
-		auto_ran struct ran r = convert(at(&p, "b.shrike"), "--context", NULL);
+		auto_ran struct ran r = convert(place_at(&p, "b.shrike"), "--context", NULL);
 
 		check_has(r.out, "\"executable\":\"/bin/sh\"");
 	}
@@ -174,31 +145,31 @@ TEST(what_cannot_be_converted_is_said_and_leaves_nothing_behind)
 
 	require(place_open(&p));
 	for_each_row (row, rows) {
-		auto_close int fd = open(at(&p, "in"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		auto_close int fd = open(place_at(&p, "in"), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 
 		require(write(fd, row->text, strlen(row->text)) == (ssize_t)strlen(row->text));
-		auto_ran struct ran r = convert(at(&p, "in"), NULL, at(&p, "out"));
+		auto_ran struct ran r = convert(place_at(&p, "in"), NULL, place_at(&p, "out"));
 
 		check_int(r.code, EXIT_NO);
 		check_has(r.err, row->says);
-		check(access(at(&p, "out"), F_OK) != 0);
+		check(access(place_at(&p, "out"), F_OK) != 0);
 	}
 	{
-		auto_ran struct ran r = convert(at(&p, "in"), NULL, NULL);
+		auto_ran struct ran r = convert(place_at(&p, "in"), NULL, NULL);
 
 		check_int(r.code, EXIT_USAGE);
 		check_has(r.err, "name the recording to make");
 	}
 	{
-		auto_ran struct ran r = convert(at(&p, "not-there"), NULL, NULL);
+		auto_ran struct ran r = convert(place_at(&p, "not-there"), NULL, NULL);
 
 		check_int(r.code, EXIT_NO);
 	}
 	{
-		auto_ran struct ran r = convert(at(&p, "in"), NULL, at(&p, "in"));
+		auto_ran struct ran r = convert(place_at(&p, "in"), NULL, place_at(&p, "in"));
 
 		check_int(r.code, EXIT_NO);
 		check_has(r.err, "is there already");
-		check(access(at(&p, "in"), F_OK) == 0);
+		check(access(place_at(&p, "in"), F_OK) == 0);
 	}
 }

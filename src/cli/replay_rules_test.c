@@ -1,47 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Alerts of a replay: in the order of event time, and the same from a recording and from its lines. */
-#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/test.h"
 #include "cli/fake_agent.h"
+#include "cli/test_place.h"
 
 enum { PROGRAMS = 40, RUNS = 3 };
-
-struct place {
-	char dir[64];
-};
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void place_close(struct place *p)
-{
-	if (p->dir[0])
-		(void)nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-#define auto_place __attribute__((cleanup(place_close)))
-
-static const char *at(const struct place *p, const char *name)
-{
-	static char paths[8][128];
-	static int next;
-	char *path = paths[next++ % 8];
-
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", p->dir, name);
-	return path;
-}
 
 /* One program after the other, a millisecond apart: all of them are found out about when the next time is told. */
 static void write_lines(const struct place *p)
 {
-	auto_file FILE *f = fopen(at(p, "written"), "we");
+	auto_file FILE *f = fopen(place_at(p, "written"), "we");
 
 	require(f);
 	(void)fputs("{\"shrike\":{\"recording\":{\"boot_id\":\"11111111-2222-3333-4444-555555555555\","
@@ -60,7 +31,7 @@ static void write_lines(const struct place *p)
 
 static void write_rule(const struct place *p, const char *throttle)
 {
-	auto_file FILE *f = fopen(at(p, "rule.yml"), "we");
+	auto_file FILE *f = fopen(place_at(p, "rule.yml"), "we");
 
 	require(f);
 	(void)fprintf(f,
@@ -82,12 +53,11 @@ static bool place_open(struct place *p)
 {
 	auto_ran struct ran there = { 0 }, back = { 0 };
 
-	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/shrike-replay-XXXXXX");
-	if (!mkdtemp(p->dir))
+	if (!place_make(p))
 		return false;
 	write_lines(p);
-	there = SHRIKE("convert", at(p, "written"), "-o", at(p, "recording"));
-	back = SHRIKE("convert", "--context", at(p, "recording"), "-o", at(p, "lines"));
+	there = SHRIKE("convert", place_at(p, "written"), "-o", place_at(p, "recording"));
+	back = SHRIKE("convert", "--context", place_at(p, "recording"), "-o", place_at(p, "lines"));
 	check_str(there.err, "");
 	check_str(back.err, "");
 	return there.code == EXIT_OK && back.code == EXIT_OK;
@@ -102,7 +72,7 @@ TEST(alerts_of_sequences_come_in_the_order_of_event_time)
 
 	require(place_open(&p));
 	write_rule(&p, "1ns");
-	ran = SHRIKE("replay", "--shards", "2", "--rules", at(&p, "rule.yml"), at(&p, "recording"));
+	ran = SHRIKE("replay", "--shards", "2", "--rules", place_at(&p, "rule.yml"), place_at(&p, "recording"));
 	for (const char *line = ran.out; *line; line = strchr(line, '\n') + 1) {
 		char now[40];
 
@@ -123,7 +93,7 @@ TEST(a_throttle_tells_the_first_of_several_sequences)
 
 	require(place_open(&p));
 	write_rule(&p, "10m");
-	ran = SHRIKE("replay", "--shards", "2", "--rules", at(&p, "rule.yml"), at(&p, "recording"));
+	ran = SHRIKE("replay", "--shards", "2", "--rules", place_at(&p, "rule.yml"), place_at(&p, "recording"));
 	(void)snprintf(want, sizeof(want), "{\"@timestamp\":\"2026-01-01T00:00:01.%03d000000Z\"", RUNS);
 	check_has(ran.out, want);
 	check_str(strchr(ran.out, '\n'), "\n");
@@ -140,8 +110,8 @@ TEST(alerts_of_sequences_have_the_same_ids_from_a_recording_and_from_its_lines)
 
 	require(place_open(&p));
 	write_rule(&p, "1ns");
-	recording = SHRIKE("replay", "--rules", at(&p, "rule.yml"), at(&p, "recording"));
-	lines = SHRIKE("replay", "--rules", at(&p, "rule.yml"), at(&p, "lines"));
+	recording = SHRIKE("replay", "--rules", place_at(&p, "rule.yml"), place_at(&p, "recording"));
+	lines = SHRIKE("replay", "--rules", place_at(&p, "rule.yml"), place_at(&p, "lines"));
 	a = recording.out;
 	b = lines.out;
 	while ((a = strstr(a, mark)) && (b = strstr(b, mark))) {

@@ -1,49 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `rules import --into` leaves in a folder, and what it leaves alone. */
-#include <ftw.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "base/test.h"
 #include "cli/fake_agent.h"
+#include "cli/test_place.h"
 
 enum { TEXT = 1 << 14 };
 
 #define RULE(id) "id: " id "\nname: A rule\nseverity: low\neql: any where true\n"
 #define MODULE   "(module (memory (export \"memory\") 1) (func (export \"match\") (result i32) (i32.const 1)))"
 
-struct place {
-	char dir[64];
-};
-
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-	(void)st;
-	(void)type;
-	(void)ftw;
-	return remove(path);
-}
-
-static void place_close(struct place *p)
-{
-	if (p->dir[0])
-		(void)nftw(p->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
-#define auto_place __attribute__((cleanup(place_close)))
-
-static const char *at(const struct place *p, const char *name)
-{
-	static char paths[4][128];
-	static int next;
-	char *path = paths[next++ % 4];
-
-	(void)snprintf(path, sizeof(paths[0]), "%s/%s", p->dir, name);
-	return path;
-}
-
 static void put(const struct place *p, const char *name, const char *text)
 {
-	auto_file FILE *f = fopen(at(p, name), "we");
+	auto_file FILE *f = fopen(place_at(p, name), "we");
 
 	check(f && fputs(text, f) >= 0);
 }
@@ -52,7 +23,7 @@ static void put(const struct place *p, const char *name, const char *text)
 static const char *text_of(const struct place *p, const char *name)
 {
 	static char text[TEXT];
-	auto_file FILE *f = fopen(at(p, name), "re");
+	auto_file FILE *f = fopen(place_at(p, name), "re");
 	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
 
 	text[n] = 0;
@@ -62,8 +33,7 @@ static const char *text_of(const struct place *p, const char *name)
 /* A folder "from" with good files, a bad one, and one that is half good. */
 static bool place_open(struct place *p)
 {
-	(void)snprintf(p->dir, sizeof(p->dir), "/tmp/shrike-import-XXXXXX");
-	if (!mkdtemp(p->dir) || mkdir(at(p, "from"), 0755) || mkdir(at(p, "from/below"), 0755))
+	if (!place_make(p) || mkdir(place_at(p, "from"), 0755) || mkdir(place_at(p, "from/below"), 0755))
 		return false;
 	put(p, "from/one.yml", RULE("one"));
 	put(p, "from/below/one.yml", RULE("two"));
@@ -79,8 +49,8 @@ static struct ran import(const struct place *p, const char *output)
 {
 	struct cli cli = { .stop_fd = -1 };
 
-	return cli_ran(&cli, (const char *const[]) { "shrike", "rules", "import", at(p, "from"), "--into", at(p, "to"),
-						     "-o", output, NULL });
+	return cli_ran(&cli, (const char *const[]) { "shrike", "rules", "import", place_at(p, "from"), "--into",
+						     place_at(p, "to"), "-o", output, NULL });
 }
 
 TEST(good_files_are_copied_below_their_names_and_others_are_not)
@@ -95,8 +65,8 @@ TEST(good_files_are_copied_below_their_names_and_others_are_not)
 			   "\"unchanged\":0,\"kept\":0,");
 	check_str(text_of(&p, "to/one.yml"), RULE("one"));
 	check_str(text_of(&p, "to/below/one.yml"), RULE("two"));
-	check(access(at(&p, "to/below/bad.yml"), F_OK) < 0 && access(at(&p, "to/half.yml"), F_OK) < 0);
-	check(access(at(&p, "to/README.md"), F_OK) < 0);
+	check(access(place_at(&p, "to/below/bad.yml"), F_OK) < 0 && access(place_at(&p, "to/half.yml"), F_OK) < 0);
+	check(access(place_at(&p, "to/README.md"), F_OK) < 0);
 }
 
 /* A checkout is brought up to date, and imported again. */
@@ -142,7 +112,7 @@ TEST(modules_come_with_the_rules_that_name_them)
 	check_str(ran.err, "");
 	check_has(ran.out, "     4  files were copied into ");
 	check_str(text_of(&p, "to/m.wat"), MODULE);
-	check(access(at(&p, "to/a.yml"), F_OK) == 0 && access(at(&p, "to/b.yml"), F_OK) == 0);
+	check(access(place_at(&p, "to/a.yml"), F_OK) == 0 && access(place_at(&p, "to/b.yml"), F_OK) == 0);
 }
 
 /* Neither import knows of the other's rules, but the agent would refuse all of them. */
@@ -157,7 +127,7 @@ TEST(macros_come_with_the_rules_that_call_them)
 	put(&p, "from/below/macros.yaml", MACROS);
 	without = import(&p, "json");
 	check_int(without.code, EXIT_OK);
-	check(access(at(&p, "to/below/macros.yaml"), F_OK) < 0);
+	check(access(place_at(&p, "to/below/macros.yaml"), F_OK) < 0);
 	put(&p, "from/calls.yml", "id: calls\nname: A rule\nseverity: low\neql: any where is_one(x)\n");
 	with = import(&p, "json");
 	check_int(with.code, EXIT_OK);
@@ -174,7 +144,7 @@ TEST(a_folder_that_no_agent_would_take_afterwards_is_told)
 	auto_place struct place p = { 0 };
 	auto_ran struct ran ran = { 0 };
 
-	require(place_open(&p) && mkdir(at(&p, "to"), 0755) == 0);
+	require(place_open(&p) && mkdir(place_at(&p, "to"), 0755) == 0);
 	put(&p, "to/mine.yml", RULE("two"));
 	ran = import(&p, "table");
 	check_int(ran.code, EXIT_NO);

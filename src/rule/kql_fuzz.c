@@ -4,58 +4,12 @@
  * same of an event by tree and by program; or a refusal that can be shown.
  */
 #include <string.h>
-#include "base/err.h"
-#include "event/json_event.h"
-#include "predicate/tree.h"
-#include "rule/fuzz_rule.h"
+#include "rule/fuzz_event.h"
 
 static const char event[] = "{\"a\":\"abc\",\"b\":4,\"c\":true,\"d\":null,\"e\":[\"x\",\"y\"],\"message\":\"x, y\","
 			    "\"source\":{\"ip\":\"10.1.2.3\"},\"process\":{\"name\":\"sh\"}}";
 
-static bool find(const void *subject, const char *name, size_t n, enum rule_type *ret_type)
-{
-	(void)subject;
-	/* The last letter says the type, so that all of them are tried. */
-	*ret_type = (enum rule_type)((unsigned char)name[n - 1] % (RULE_OBJECT + 1));
-	return name[0] != 'x';
-}
-
-static const struct rule_schema schema = { .field = find };
-
-static void check_nodes(const struct query *q)
-{
-	for (ir_ref i = 1; i < q->n_nodes; i++) {
-		const struct ir_node *n = ir_at(q, i);
-
-		for (uint32_t k = 0; k < n->n; k++)
-			must(n->kid[k] && n->kid[k] < i);
-		must(n->op <= IR_LINEAGE);
-		must(n->op != IR_FIELD || (field_name(n->field.id) && n->field.event < (int)q->n_stages));
-	}
-	must(q->n_stages);
-	for (uint32_t i = 0; i < q->n_stages; i++) {
-		must(q->stage[i].condition && q->stage[i].condition < q->n_nodes && q->stage[i].runs);
-		for (uint32_t k = 0; k < q->n_keys; k++)
-			must(q->stage[i].key[k].expr && q->stage[i].key[k].expr < q->n_nodes);
-	}
-}
-
-static void check_event(const struct query *q)
-{
-	AUTO(predicate_scratch) scratch = NULL;
-	AUTO(program) program = NULL;
-	auto_json_event struct json_event json;
-	auto_arena struct arena arena;
-	struct event ev = json_event_as_event(&json);
-	const struct predicate_input in = { .ev = &ev };
-
-	json_event_init(&json, true);
-	arena_init(&arena, 1 << 22);
-	if (json_event_parse(&json, event, sizeof(event) - 1) == 0 && predicate_scratch_new(&scratch) == 0 &&
-	    predicate_compile(q, q->stage[0].condition, &program) == 0)
-		must(predicate_run(program, &in, scratch) == tree_test(q, q->stage[0].condition, &in, &arena));
-	err_clear();
-}
+static const struct rule_schema schema = { .field = fuzz_find_field };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -83,10 +37,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		diag_write(&d, "fuzz", text, size, &out);
 		return 0;
 	}
-	check_nodes(q);
+	fuzz_check_query(q);
 	query_print(q, &out);
 	must(query_compile(text, size, &options, &d, &again) == 0);
 	must(ir_same(q, q->stage->condition, again, again->stage->condition));
-	check_event(q);
+	fuzz_check_event(q, event, sizeof(event) - 1);
 	return 0;
 }

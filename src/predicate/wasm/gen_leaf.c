@@ -353,10 +353,8 @@ static void emit_rest(struct gen *g, uint32_t leaf, const struct literals *l, ui
 		emit_op(g->b, OP_END);
 	}
 	emit_op(g->b, OP_ELSE);
-	if (g->p->leaves[leaf].truth) {
-		emit_i32(g->b, TRUTH_FALSE);
-	} else {
-		emit_i32(g->b, TRUTH_FALSE);
+	emit_i32(g->b, TRUTH_FALSE);
+	if (!g->p->leaves[leaf].truth) {
 		emit_i32(g->b, TRUTH_NULL);
 		emit_op_of(g->b, OP_LOCAL_GET, g->what);
 		emit_op(g->b, OP_I32_WRAP_I64);

@@ -168,10 +168,35 @@ int wt_fail(const struct wt *wt, struct wt_error *error, struct wt_trap *trap, c
 	return err_new(-EINVAL, "%s: %s", doing, line);
 }
 
+int wt_module_new(const struct wt *wt, struct wt_engine *engine, const void *bytes, size_t n,
+		  struct wt_module **ret_module)
+{
+	struct wt_module *m = NULL;
+	struct wt_error *e = wt->wasmtime_module_new(engine, bytes, n, &m);
+
+	if (e)
+		return wt_fail(wt, e, NULL, "compile the module");
+	*ret_module = m;
+	return 0;
+}
+
+/* A function that does nothing: where memory may not be made executable, we hear of it here. */
+static int try_compiling(const struct wt *wt, struct wt_engine *engine)
+{
+	static const char probe[] = "\0asm\1\0\0\0\1\4\1\140\0\0\3\2\1\0\12\4\1\2\0\13";
+	struct wt_module *module = NULL;
+
+	if (wt_module_new(wt, engine, probe, sizeof(probe) - 1, &module) < 0)
+		return err_wrap(-ENOTSUP, "this process cannot compile Wasm: may it make memory executable?");
+	wt->wasmtime_module_delete(module);
+	return 0;
+}
+
 int wt_engine_new(const struct wt *wt, const struct wt_engine_options *o, struct wt_engine **ret_engine)
 {
 	struct wt_config *c = wt->wasm_config_new();
 	struct wt_engine *engine;
+	int r;
 
 	wt->wasmtime_config_consume_fuel_set(c, o->fuel);
 	wt->wasmtime_config_epoch_interruption_set(c, o->epochs);
@@ -217,19 +242,12 @@ int wt_engine_new(const struct wt *wt, const struct wt_engine_options *o, struct
 	engine = wt->wasm_engine_new_with_config(c); /* which is the configuration's end */
 	if (!engine)
 		return err_new(-ENOTSUP, "Wasmtime cannot start an engine on this machine");
+	r = try_compiling(wt, engine);
+	if (r < 0) {
+		wt->wasm_engine_delete(engine);
+		return r;
+	}
 	*ret_engine = engine;
-	return 0;
-}
-
-int wt_module_new(const struct wt *wt, struct wt_engine *engine, const void *bytes, size_t n,
-		  struct wt_module **ret_module)
-{
-	struct wt_module *m = NULL;
-	struct wt_error *e = wt->wasmtime_module_new(engine, bytes, n, &m);
-
-	if (e)
-		return wt_fail(wt, e, NULL, "compile the module");
-	*ret_module = m;
 	return 0;
 }
 

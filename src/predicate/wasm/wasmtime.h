@@ -247,6 +247,7 @@ struct wt_engine_options {
 	uint32_t table_max;  /* elements of one table */
 	uint64_t stack_max;  /* bytes of the caller's stack that a run may take */
 };
+/* -ENOTSUP: this machine, or this process, cannot make code. */
 int wt_engine_new(const struct wt *wt, const struct wt_engine_options *o, struct wt_engine **ret_engine);
 
 /* The binary format. What is wrong with it is in the trail. */
